@@ -14,9 +14,9 @@ c.CourseDirectory.course_id = "course"
 c.CourseDirectory.root = root
 c.CourseDirectory.source_directory = "."
 c.CourseDirectory.release_directory = "student"
-c.CourseDirectory.submitted_directory = os.path.join(build, "submitted")
-c.CourseDirectory.autograded_directory = os.path.join(build, "autograded")
-c.CourseDirectory.feedback_directory = os.path.join(build, "feedback")
+c.CourseDirectory.submitted_directory = "build/grading/submitted"
+c.CourseDirectory.autograded_directory = "build/grading/autograded"
+c.CourseDirectory.feedback_directory = "build/grading/feedback"
 c.CourseDirectory.db_url = "sqlite:///" + os.path.join(build, "gradebook.db")
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__"]
 c.NbGrader.logfile = os.path.join(build, "nbgrader.log")
@@ -24,6 +24,5 @@ c.NbGrader.logfile = os.path.join(build, "nbgrader.log")
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError"}
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE (double-click this cell to edit it)"
 
-# Seconds for one cell. Grading a notebook of the lectures takes seconds; running the whole of it takes minutes.
-c.Execute.timeout = 1800
-c.OverwriteCells.add_missing_cells = True
+c.Execute.timeout = 1800  # seconds for one cell; nbgrader's 30 are too few for the training cells between the exercises
+c.OverwriteCells.add_missing_cells = True  # a deleted test cell is graded as zero, not left empty

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 EVERY_NOTEBOOK = ("lectures/*.ipynb", "assignment/*.ipynb")
 MARK = "COURSE_RUN"  # environment variable that every process of one notebook inherits
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # how IPython colours a traceback
 TICK = 0.25  # seconds between two looks at a running notebook
 
 
@@ -156,7 +157,7 @@ def explain(executed, source, status, log):
             title = f"in cell {where.get(cell.id, '?')} of {len(source.cells)}, `{first_line}`"
             errors = [output for output in cell.outputs if output.output_type == "error"]
             trace = "\n".join(errors[0].traceback or [f"{errors[0].ename}: {errors[0].evalue}"]) if errors else ""
-            return f"{title}\n{re.sub(chr(27) + r'[[][0-9;]*m', '', trace)}".rstrip()
+            return f"{title}\n{COLOUR.sub('', trace)}".rstrip()
     return "\n".join(log.strip().splitlines()[-5:])
 
 
@@ -231,7 +232,8 @@ def run_all(paths, folder, profile, jobs, timeout):
                     bar.update()
                     if result.status != "passed":
                         bar.write(f"\n{result.notebook} {result.status} {result.why}\n", file=sys.stderr)
-                bar.set_postfix_str(", ".join(futures[f].stem for f in futures if f.running()))
+                if sys.stderr.isatty():  # a log file gets one line a notebook, not one a second
+                    bar.set_postfix_str(", ".join(futures[f].stem for f in futures if f.running()))
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
