@@ -1,0 +1,49 @@
+# Two commands on a fresh machine (Debian or Ubuntu with make and Python 3.11 to 3.13): make run, make test.
+#   make run NOTEBOOKS='lectures/01*.ipynb' PROFILE=full JOBS=1 TIMEOUT=7200
+#   make ... PYTHON=python3.12   makes .venv with that interpreter;  make ... GPU=1   adds CUDA to it
+PROFILE ?= fast
+JOBS ?= 2
+TIMEOUT ?= 1800
+
+PY := $(or $(PYTHON),python3)
+INSTALLED := .venv/installed$(if $(PYTHON),-$(notdir $(PYTHON)))$(if $(GPU),-gpu)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: run test checks lab student format pins
+.DEFAULT_GOAL := run
+
+run: $(INSTALLED)  ## every notebook with papermill; results and report in build/run/
+	@python -m utils.course.run $(NOTEBOOKS) --profile $(PROFILE) --jobs $(JOBS) --timeout $(TIMEOUT)
+
+test: $(INSTALLED)  ## everything that CI checks, with the network cut off where the machine allows it
+	@python -m utils.course.offline $(MAKE) --no-print-directory checks
+
+checks:
+	ruff check . && ruff format --check .
+	pytest --nbval-lax -n $(JOBS) --dist loadgroup tests $(wildcard lectures assignment)
+
+lab: $(INSTALLED)
+	jupyter lab
+
+student: $(INSTALLED)  ## the versions to hand out, in student/
+	@python -m utils.course.release
+
+format: $(INSTALLED)
+	ruff check --fix . && ruff format .
+
+pins: $(INSTALLED)  ## compile requirements.in to the exact versions in requirements.txt
+	pip install --quiet uv
+	uv pip compile --quiet --no-header --universal --python-version 3.11 requirements.in --output-file requirements.txt
+
+# The file is touched last and the folder is emptied first, so that a broken or outdated installation is made anew.
+$(INSTALLED): requirements.txt pyproject.toml
+	@command -v $(PY) >/dev/null || { echo "$(PY) not found. Install it with: sudo apt-get install $(notdir $(PY)) $(notdir $(PY))-venv"; exit 1; }
+	@$(PY) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "$(PY) is $$($(PY) -V 2>&1), the course needs 3.11, 3.12 or 3.13. Install one, such as python3.12 with" \
+	       "python3.12-venv, and name it: make PYTHON=python3.12"; exit 1; }
+	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PY) cannot make virtual environments. Install the package: sudo apt-get install" \
+	       "$$($(PY) -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')"; exit 1; }
+	$(PY) -m venv --clear .venv
+	.venv/bin/pip install --disable-pip-version-check -r requirements.txt $(if $(GPU),'tensorflow[and-cuda]')
+	@touch .venv/installed $@

@@ -1,0 +1,302 @@
+"""Run notebooks with papermill, several at a time, and report on them.
+
+    python -m utils.course.run                                    every notebook in lectures/ and assignment/
+    python -m utils.course.run 'lectures/01*.ipynb' --profile full --jobs 1 --timeout 7200
+
+Under build/run/<profile>/ it writes the executed notebooks, an HTML copy of each, report.json and report.md.
+"""
+
+import argparse
+import glob
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+from tqdm import tqdm
+
+EVERY_NOTEBOOK = ("lectures/*.ipynb", "assignment/*.ipynb")
+MARK = "COURSE_RUN"  # environment variable that every process of one notebook inherits
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # how IPython colours a traceback
+TICK = 0.25  # seconds between two looks at a running notebook
+
+
+@dataclass
+class Result:
+    """What became of one notebook. `seconds` is wall-clock time, start of the kernel included."""
+
+    notebook: str
+    status: str = "passed"
+    seconds: float = 0.0
+    peak_gib: float = 0.0
+    points: float = 0.0
+    possible: float = 0.0
+    manual: float = 0.0
+    why: str = ""
+
+
+def find_notebooks(patterns):
+    """Return the notebooks that `patterns` name, sorted and without repeats; SystemExit where one names none."""
+    found = set()
+    for pattern in patterns or EVERY_NOTEBOOK:
+        paths = [path for path in glob.glob(pattern, recursive=True) if ".ipynb_checkpoints" not in path]
+        if patterns and not paths:
+            sys.exit(f"No file matches {pattern!r} in {os.getcwd()}; expected notebooks such as 'lectures/01*.ipynb'.")
+        found.update(os.path.relpath(path) for path in paths)
+    if not found:
+        sys.exit(f"No notebook found by {' or '.join(EVERY_NOTEBOOK)} in {os.getcwd()}; run from the course's folder.")
+    return [Path(path) for path in sorted(found)]
+
+
+def read_notebook(path):
+    """Return the notebook at `path`; ValueError that says what is wrong with the file."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except Exception as error:  # nbformat raises whatever it stumbles over
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise ValueError(f"is not a Jupyter notebook: {reason}. Restore it, or take it off the list.") from None
+    return notebook
+
+
+def count_points(notebook):
+    """Count points of an executed notebook as nbgrader does.
+
+    Returns
+    -------
+    tuple of float
+        Points reached, points possible in test cells, points of questions that a person grades. A test cell that did
+        not run counts as zero.
+    """
+    from nbgrader.utils import determine_grade, is_grade, is_solution
+
+    reached = possible = manual = 0.0
+    for cell in filter(is_grade, notebook.cells):
+        if is_solution(cell) or cell.cell_type != "code":
+            manual += cell.metadata.nbgrader["points"]
+        else:
+            possible += cell.metadata.nbgrader["points"]
+            reached += determine_grade(cell)[0] if cell.execution_count else 0
+    return reached, possible, manual
+
+
+def marked_processes(mark):
+    """Return every living process that carries `mark`, wherever it hangs in the process tree.
+
+    Kernels lead sessions of their own and outlive a killed parent, so neither process groups nor parents find them all.
+    """
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def memory_of(processes):
+    """Return (sum of resident bytes, largest peak of a single process) of `processes`."""
+    total = largest = 0
+    for process in processes:
+        try:
+            if time.time() - process.create_time() < TICK:
+                continue  # a fork that has not loaded its program yet still counts its parent's memory
+            total += process.memory_info().rss
+            status = Path(f"/proc/{process.pid}/status").read_text()  # Linux knows the peak between two samples
+            largest = max(largest, int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024)
+        except (psutil.Error, OSError, TypeError):
+            continue
+    return total, largest
+
+
+def kill(mark):
+    """End every process that carries `mark`, those included that start meanwhile."""
+    while processes := marked_processes(mark):
+        for process in processes:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(processes, timeout=5)
+
+
+def watch(process, mark, timeout, stop):
+    """Wait for `process`. Return None, "timed out" or "interrupted", and the peak bytes."""
+    peak, end = 0, time.monotonic() + timeout
+    while process.poll() is None:
+        peak = max(peak, *memory_of(marked_processes(mark)))
+        if stop.is_set() or time.monotonic() > end:
+            return ("interrupted" if stop.is_set() else "timed out"), peak
+        try:
+            process.wait(TICK)
+        except subprocess.TimeoutExpired:
+            continue
+    return None, peak
+
+
+def explain(executed, source, status, log):
+    """Return which cell of `source` ended the run, and its traceback, else the last lines of papermill's `log`."""
+    wanted = "running" if status != "failed" else "failed"
+    where = {cell.id: number for number, cell in enumerate(source.cells, start=1)}
+    for cell in executed.cells if executed else ():
+        if cell.metadata.get("papermill", {}).get("status") == wanted:
+            first_line = next((line for line in cell.source.splitlines() if line.strip()), "")
+            title = f"in cell {where.get(cell.id, '?')} of {len(source.cells)}, `{first_line}`"
+            errors = [output for output in cell.outputs if output.output_type == "error"]
+            trace = "\n".join(errors[0].traceback or [f"{errors[0].ename}: {errors[0].evalue}"]) if errors else ""
+            return f"{title}\n{COLOUR.sub('', trace)}".rstrip()
+    return "\n".join(log.strip().splitlines()[-5:])
+
+
+def write_html(notebook, path):
+    """Write a copy of `notebook` for the browser."""
+    import logging
+
+    from nbconvert import HTMLExporter
+
+    logging.getLogger("traitlets").setLevel(logging.ERROR)  # else one warning for every image without alt text
+    path.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+
+
+def run_notebook(path, folder, profile, timeout, stop):
+    """Run the notebook at `path` into `folder` and return its Result; never raises for what the notebook does."""
+    result = Result(str(path))
+    try:
+        source = read_notebook(path)
+    except ValueError as error:
+        result.status, result.why = "unreadable", str(error)
+        return result
+    inside = Path.cwd() in path.resolve().parents
+    target = folder / (path.resolve().relative_to(Path.cwd()) if inside else path.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+
+    mark, log, start = uuid.uuid4().hex, target.with_suffix(".log"), time.monotonic()
+    command = [sys.executable, "-m", "papermill", path, target, "-p", "profile", profile, "--cwd", path.parent]
+    with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [*map(str, command), "--no-progress-bar"],
+            env={**os.environ, MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this program alone, which then ends all
+        )
+        try:
+            stopped, peak = watch(process, mark, timeout, stop)
+            result.seconds, result.peak_gib = round(time.monotonic() - start, 1), round(peak / 2**30, 2)
+        finally:
+            kill(mark)  # also what a finished notebook left behind
+            process.wait()
+    result.status = stopped or ("failed" if process.returncode else "passed")
+
+    try:
+        executed = read_notebook(target)
+    except ValueError:  # nothing written yet, or killed while writing
+        executed = None
+    if executed:
+        result.points, result.possible, result.manual = count_points(executed)
+        write_html(executed, target.with_suffix(".html"))
+    else:
+        _, result.possible, result.manual = count_points(source)
+    if result.status != "passed":
+        result.why = explain(executed, source, result.status, log.read_text(encoding="utf-8"))
+    else:
+        log.unlink()
+    return result
+
+
+def run_all(paths, folder, profile, jobs, timeout):
+    """Run the notebooks, `jobs` at a time, under a progress bar; return their Results in the order of `paths`."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(paths), unit="notebook", desc=profile) as bar:
+        futures = {pool.submit(run_notebook, path, folder, profile, timeout, stop): path for path in paths}
+        waiting = set(futures)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
+                for result in (future.result() for future in done):
+                    bar.update()
+                    if result.status != "passed":
+                        bar.write(f"\n{result.notebook} {result.status} {result.why}\n", file=sys.stderr)
+                if sys.stderr.isatty():  # a log file gets one line a notebook, not one a second
+                    bar.set_postfix_str(", ".join(futures[f].stem for f in futures if f.running()))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
+
+
+def table(results):
+    """Return the results as a Markdown table that is also aligned as plain text."""
+    rows = [("notebook", "status", "seconds", "peak GiB", "points", "manual points")]
+    for r in results:
+        rows.append((r.notebook, r.status, f"{r.seconds:.0f}", f"{r.peak_gib:.2f}"))
+        rows[-1] += (f"{r.points:g} of {r.possible:g}", f"{r.manual:g}")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "| " + " | ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def write_report(results, folder, profile, seconds):
+    """Write report.json and report.md into `folder` and print the table."""
+    summary = {"profile": profile, "python": sys.version.split()[0], "seconds": round(seconds, 1)}
+    summary["notebooks"] = [asdict(result) for result in results]
+    (folder / "report.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    passed = sum(result.status == "passed" for result in results)
+    ending = f"{passed} of {len(results)} notebooks passed in {seconds:.0f} s, profile {profile}."
+    reasons = [f"## {r.notebook} {r.status}\n\n```\n{r.why}\n```" for r in results if r.status != "passed"]
+    text = "\n\n".join(["# Run report", table(results), ending, *reasons])
+    (folder / "report.md").write_text(text + "\n", encoding="utf-8")
+    print(f"{table(results)}\n\n{ending} Notebooks, HTML copies and report: {folder}")
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m utils.course.run", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "notebooks", nargs="*", metavar="NOTEBOOK", help="files or patterns; default: all of the course"
+    )
+    parser.add_argument("--profile", choices=("fast", "full"), default="fast")
+    parser.add_argument("--jobs", type=int, default=2, help="notebooks at a time (default 2)")
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds for one notebook (default 1800)")
+    parser.add_argument("--output", type=Path, default=Path("build/run"), help="folder (default build/run)")
+    args = parser.parse_args(arguments)
+    if args.jobs < 1 or args.timeout <= 0:
+        parser.error("--jobs and --timeout take a number above zero")
+    paths = find_notebooks(args.notebooks)
+    folder = args.output / args.profile
+    folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, interrupt)
+    start = time.monotonic()
+    try:
+        results = run_all(paths, folder, args.profile, args.jobs, args.timeout)
+    except KeyboardInterrupt:
+        print("Interrupted; every process of the notebooks was ended. No report was written.", file=sys.stderr)
+        return 130
+    write_report(results, folder, args.profile, time.monotonic() - start)
+    return int(any(result.status != "passed" for result in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
