@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from utils import runtime  # noqa: F401  (imports Keras quietly)
+
 import keras
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Start of every notebook: quiet import of Keras, profile, seed, banner.
 
 Import this module before Keras: TensorFlow writes five lines to standard error while it is imported, whatever its
-log level, and one more at its first operation unless the level is raised.
+log level, and one more when it looks for a GPU that is not there.
 """
 
 import contextlib
@@ -28,7 +28,9 @@ def _quiet_stderr():
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # drops the information lines, keeps warnings and errors
 with _quiet_stderr():
-    import tensorflow  # noqa: F401  (for its side effect: imported here, its noise is gone for good)
+    import tensorflow
+
+    tensorflow.config.list_logical_devices()  # without a GPU its first call reports a failed cuInit
 import keras
 
 PROFILES = ("fast", "full")

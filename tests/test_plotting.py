@@ -1,0 +1,55 @@
+"""The shared figures: what they draw, and what they refuse."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from utils import plotting
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    plotting.use_style()
+    yield
+    plt.close("all")
+
+
+def test_style_gives_every_line_a_colour_and_a_line_style():
+    cycle = list(plt.rcParams["axes.prop_cycle"])
+    assert len({c["color"] for c in cycle}) == len({str(c["linestyle"]) for c in cycle}) == len(cycle) == 7
+
+
+def test_grey_images_share_one_value_range_and_are_not_interpolated():
+    fig = plotting.show_images(np.random.default_rng(0).random((5, 8, 8)), titles=list("abcde"), columns=3)
+    shown = [axis.images[0] for axis in fig.axes if axis.images]
+    assert len(shown) == 5 and {image.get_clim() for image in shown} == {(0.0, 1.0)}
+    assert {image.get_interpolation() for image in shown} == {"none"}
+
+
+def test_colour_images_are_mapped_from_their_limits():
+    fig = plotting.show_images(np.full((1, 2, 2, 3), -1.0), limits=(-1, 1), columns=1)
+    assert np.all(fig.axes[0].images[0].get_array() == 0)
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (2, 8, 8, 4)])
+def test_wrong_shape_is_named(shape):
+    with pytest.raises(ValueError, match="images: expected shape"):
+        plotting.show_images(np.zeros(shape))
+
+
+def test_wrong_number_of_titles():
+    with pytest.raises(ValueError, match="expected one for each of the 2 pictures, got 1"):
+        plotting.show_images(np.zeros((2, 8, 8)), titles=["a"])
+
+
+def test_learning_curves_draw_training_and_validation():
+    history = {"loss": [2.0, 1.0], "val_loss": [2.5, 1.5], "accuracy": [0.1, 0.2]}
+    fig = plotting.learning_curves({"": history}, title="It learns")
+    loss, accuracy = fig.axes
+    assert [line.get_label() for line in loss.lines] == ["training", "validation"]
+    assert loss.lines[1].get_ydata().tolist() == [2.5, 1.5] and loss.get_xlabel() == "epoch"
+    assert len(accuracy.lines) == 1

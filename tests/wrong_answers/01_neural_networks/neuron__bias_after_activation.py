@@ -1,0 +1,3 @@
+# fails with: first the sum plus the bias, then the activation
+def neuron(x, w, b):
+    return np.maximum(x @ w, 0.0) + b
