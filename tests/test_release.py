@@ -1,0 +1,68 @@
+"""The folder for students: what it holds, and what must never be in it."""
+
+import shutil
+
+import notebooks
+import sample
+from utils.course import release
+
+import nbformat
+import pytest
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course with one small notebook."""
+    for name in (*release.NEEDED, "nbgrader_config.py"):
+        shutil.copy(notebooks.ROOT / name, tmp_path)
+    shutil.copytree(notebooks.ROOT / "utils", tmp_path / "utils")
+    sample.write(tmp_path / "lectures" / "01_sample.ipynb")
+    return tmp_path
+
+
+def test_folder_is_ready_to_be_handed_out(course):
+    (course / "student").mkdir()
+    (course / "student" / "old.txt").touch()
+    assert release.release(course, course / "student") == ["lectures/01_sample.ipynb"]
+    have = {path.name for path in (course / "student").iterdir()}
+    assert have == {*release.NEEDED, "README.md", "lectures", "utils"}
+    assert (course / "student" / "utils" / "checks.py").exists()
+    assert not (course / "student" / "utils" / "course").exists()
+
+
+def test_stubs_stand_where_solutions_were(course):
+    release.release(course, course / "student")
+    student = nbformat.read(course / "student" / "lectures" / "01_sample.ipynb", as_version=4)
+    (exercise,) = notebooks.exercises(student)
+    assert exercise.solution.source.endswith("    # YOUR CODE HERE\n    raise NotImplementedError")
+    assert "YOUR ANSWER HERE" in student.cells[-1].source
+    assert "hidden" not in exercise.test.source.lower() and "checks.grade" in exercise.test.source
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("answer = lambda x:  [2 * value for value in x]\nreturn_ = 0", None),
+        ("def again(x):\n    return [2 * value\n        for value in x]", "the hidden text of double stands in cell 4"),
+        ("same = double([]) == []\nassert double([]) == [], 'wrong on an empty list'", None),
+        ('assert double([]) == [], "wrong on an empty list"', "the hidden text of test_double stands in cell 4"),
+        ("# Twice one is two, because doubling adds a number to itself.\n# Rubric: 3 points for the reason.", None),
+        ("from utils.course import run", "imports utils.course"),
+        ("### BEGIN SOLUTION\nx = 1\n### END SOLUTION", "outside|non-solution"),
+    ],
+)
+def test_leaks_are_found(course, extra, message):
+    sample.write(course / "lectures" / "01_sample.ipynb", extra)
+    if message is None:
+        assert release.release(course, course / "student")
+        return
+    with pytest.raises(release.ReleaseError, match=message):
+        release.release(course, course / "student")
+    assert not (course / "student").exists()
+
+
+def test_markers_and_outputs_are_found():
+    source = sample.notebook()
+    found = "\n".join(release.leaks(source, source))
+    for wanted in ("'BEGIN SOLUTION'", "'BEGIN HIDDEN TESTS'", "text of double", "text of exam_double"):
+        assert wanted in found
