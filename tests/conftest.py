@@ -3,10 +3,13 @@
 import os
 import re
 
+from utils.course import run
+
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
 os.environ["MPLBACKEND"] = "Agg"
+os.environ.update(run.threads(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))))
 
 
 class LoadNotebookScheduling(LoadFileScheduling):
