@@ -1,4 +1,4 @@
-# fails with: is the mean over n taken?
+# fails with: divide by n, and only by n
 def backprop_two_layers(x, y, W1, b1, W2, b2):
     a1 = np.tanh(x @ W1 + b1)
     delta2 = 2 * (a1 @ W2 + b2 - y)
