@@ -1,0 +1,11 @@
+# fails with: are no improvement over 1.0
+def early_stopping(losses, patience, min_delta=0.0):
+    best, best_loss, waited, epoch = -1, np.inf, 0, -1
+    for epoch, loss in enumerate(losses):
+        if loss < best_loss:
+            best, best_loss, waited = epoch, loss, 0
+        else:
+            waited += 1
+            if waited >= patience:
+                break
+    return epoch, best
