@@ -1,0 +1,3 @@
+# fails with: expected a ValueError
+def fixed_loader(stored):
+    return np.moveaxis(stored, -1, 0).astype("float32") / 255
