@@ -1,0 +1,3 @@
+# fails with: the exponential is missing
+def reparameterise(mean, log_var, eps):
+    return mean + log_var * eps
