@@ -1,15 +1,28 @@
-"""Shared by all tests: no window for figures, and work that belongs together stays on one process of `pytest -n`."""
+"""Shared by all tests: no window for figures, and what belongs together stays on one process of `pytest -n`."""
 
 import os
+import re
+
+from utils.course import run
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 os.environ["MPLBACKEND"] = "Agg"
+os.environ.update(run.threads(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))))
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Group the cells of a notebook, and all tests of one file, unless a test names its group."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+class LoadNotebookScheduling(LoadFileScheduling):
+    """As `--dist loadfile`, but a file's tests of two notebooks may run on two processes.
+
+    (xdist's own way, `--dist loadgroup`, has no effect in xdist 3.8 under pytest 9.2.)
+    """
+
+    def _split_scope(self, nodeid):
+        file, _, test = nodeid.partition("::")
+        return file + "".join(re.findall(r"\[.*?\.ipynb", test))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return LoadNotebookScheduling(config, log)

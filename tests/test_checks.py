@@ -3,9 +3,9 @@
 import sys
 import warnings
 
-import pytest
-
 from utils import checks
+
+import pytest
 
 
 def _grade(capsys, body, points=2):

@@ -1,11 +1,10 @@
 """Shapes, ranges and balance of the data, and the error where the full data are missing."""
 
-import numpy as np
-import pytest
-
 from utils import datasets
 
 import keras
+import numpy as np
+import pytest
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,8 @@ WRONG = [(name, path) for name in notebooks.NOTEBOOKS for path in notebooks.wron
 
 
 def each(cases):
-    """Run a test for each case, all cases of a notebook in one process."""
-    marked = [
-        pytest.param(name, case, id=f"{name}-{getattr(case, 'stem', None) or case.name}", marks=group(name))
-        for name, case in cases
-    ]
-    return pytest.mark.parametrize(("name", "case"), marked)
-
-
-def group(name):
-    return pytest.mark.xdist_group(f"exercises of {name}")
+    names = [f"{name}-{getattr(case, 'stem', None) or case.name}" for name, case in cases]
+    return pytest.mark.parametrize(("name", "case"), cases, ids=names)
 
 
 def assert_clear(line, status, exercise):

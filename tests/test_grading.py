@@ -41,10 +41,7 @@ def scores(config, student, assignment, stem):
         return {g.name: (g.auto_score, g.max_score) for g in grades if g.cell.cell_type == "code"}
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"grading of {name}")) for name in notebooks.NOTEBOOKS],
-)
+@pytest.fixture(scope="module", params=notebooks.NOTEBOOKS)
 def graded(request, tmp_path_factory):
     """Release the notebook; autograde its untouched student version (all of it) and its source (the graded path)."""
     assignment, file = request.param.split("/")

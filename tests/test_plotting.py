@@ -4,11 +4,11 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+from utils import plotting
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-
-from utils import plotting
 
 
 @pytest.fixture(autouse=True)

@@ -50,6 +50,7 @@ def test_stubs_stand_where_solutions_were(course):
         ("from utils.course import run", "imports utils.course"),
         ("### BEGIN SOLUTION\nx = 1\n### END SOLUTION", "outside|non-solution"),
     ],
+    ids=["near-answer", "answer", "near-test", "hidden-test", "near-rubric", "import", "stray-marker"],
 )
 def test_leaks_are_found(course, extra, message):
     sample.write(course / "lectures" / "01_sample.ipynb", extra)

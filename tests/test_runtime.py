@@ -4,12 +4,11 @@ import os
 import subprocess
 import sys
 
-import numpy as np
-import pytest
-
 from utils import runtime
 
 import keras
+import numpy as np
+import pytest
 
 SNIPPET = """
 from utils import autodiff, runtime

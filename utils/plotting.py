@@ -79,14 +79,18 @@ def learning_curves(histories: Mapping[str, object], metrics: Sequence[str] = ("
     """
     fig, axes = plt.subplots(1, len(metrics), figsize=(4.2 * len(metrics), 3.2), squeeze=False)
     for axis, metric in zip(axes[0], metrics, strict=True):
-        for color, marker, (label, history) in zip((BLUE, ORANGE, GREEN, PINK), MARKERS, histories.items(), strict=False):
+        for color, marker, (label, history) in zip(
+            (BLUE, ORANGE, GREEN, PINK), MARKERS, histories.items(), strict=False
+        ):
             curves = getattr(history, "history", history)
             epochs = np.arange(1, len(curves[metric]) + 1)
             every = max(1, len(epochs) // 8)
             style = {"color": color, "marker": marker, "markevery": every}
             axis.plot(epochs, curves[metric], linestyle="-", label=f"{label}training", **style)
             if f"val_{metric}" in curves:
-                axis.plot(epochs, curves[f"val_{metric}"], linestyle="--", mfc="white", label=f"{label}validation", **style)
+                axis.plot(
+                    epochs, curves[f"val_{metric}"], linestyle="--", mfc="white", label=f"{label}validation", **style
+                )
         axis.set(xlabel="epoch", ylabel=metric)
         axis.legend()
     fig.suptitle(title, x=0.01, ha="left", fontsize=11)

@@ -126,14 +126,14 @@ def missing_imports(notebook, folder):
 
 def generate(root, target):
     """Write the student versions of all notebooks of `root` into the folder `target`."""
-    with tempfile.TemporaryDirectory() as scratch:
-        config = nbgrader_config(root, root)
-        config.CourseDirectory.db_url = f"sqlite:///{scratch}/gradebook.db"  # the instructor's gradebook stays as it is
-        config.CourseDirectory.release_directory = str(target)
-        api = nbgrader_api(config)
-        for assignment in ASSIGNMENTS:
-            if any((root / assignment).glob("*.ipynb")):
-                succeed(api.generate_assignment(assignment), f"make the student version of {assignment}/")
+    config = nbgrader_config(root, root)
+    config.CourseDirectory.release_directory = str(target)
+    config.GenerateAssignment.no_database = True  # a hand-out leaves the gradebook as it is
+    config.SaveCells.enabled = False
+    api = nbgrader_api(config)
+    for assignment in ASSIGNMENTS:
+        if any((root / assignment).glob("*.ipynb")):
+            succeed(api.generate_assignment(assignment), f"make the student version of {assignment}/")
 
 
 def check(root, target):

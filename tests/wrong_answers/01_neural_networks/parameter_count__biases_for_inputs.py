@@ -1,3 +1,3 @@
 # fails with: the 784 inputs have no biases
 def parameter_count(sizes):
-    return sum(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True)) + sum(sizes)
+    return sum(sizes[i] * sizes[i + 1] for i in range(len(sizes) - 1)) + sum(sizes)

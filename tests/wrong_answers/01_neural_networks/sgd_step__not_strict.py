@@ -1,3 +1,3 @@
 # fails with: have to raise a ValueError
 def sgd_step(parameters, gradients, learning_rate):
-    return [p - learning_rate * g for p, g in zip(parameters, gradients)]  # noqa: B905
+    return [p - learning_rate * g for p, g in zip(parameters, gradients)]

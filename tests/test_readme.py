@@ -1,0 +1,33 @@
+"""The README's table of lectures says what the notebooks say: title, minutes, points."""
+
+import re
+
+import notebooks
+
+import pytest
+from nbgrader.utils import is_grade, is_solution
+
+README = (notebooks.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def expected_row(name):
+    """Return the first four columns of the row for the lecture `name`."""
+    notebook = notebooks.load(name)
+    opening = notebook.cells[0].source
+    number, title = re.match(r"# (\d+)\. (.+)", opening).groups()
+    minutes = re.search(r"(\d+) min reading, (\d+) min exercises", opening)
+    assert minutes, f"{name}: the first cell states no `... min reading, ... min exercises`"
+    graded = [cell for cell in notebook.cells if is_grade(cell)]
+    manual = sum(cell.metadata.nbgrader.points for cell in graded if is_solution(cell))
+    auto = sum(cell.metadata.nbgrader.points for cell in graded) - manual
+    return f"| [{int(number):02}]({name}) | {title} | {minutes[1]} + {minutes[2]} min | {auto:g} + {manual:g} |"
+
+
+@pytest.mark.parametrize("name", [name for name in notebooks.NOTEBOOKS if name.startswith("lectures/")])
+def test_row_of_the_lecture(name):
+    assert expected_row(name) in README
+
+
+def test_no_row_without_a_notebook():
+    rows = re.findall(r"^\| \[\d+\]\((.+?)\)", README, flags=re.MULTILINE)
+    assert rows == [name for name in notebooks.NOTEBOOKS if name.startswith("lectures/")]

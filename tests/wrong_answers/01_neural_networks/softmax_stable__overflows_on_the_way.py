@@ -1,0 +1,3 @@
+# fails with: exp overflows on the way
+def softmax_stable(logits):
+    return 1 / np.exp(logits[:, None, :] - logits[:, :, None]).sum(axis=2)
