@@ -1,0 +1,3 @@
+# fails with: expected one ᾱ for each
+def alpha_bar(betas):
+    return np.prod(1 - betas)
