@@ -49,6 +49,7 @@ __all__ = [
     "build_unet",
     "draw_latents",
     "fuse_attention",
+    "fuse_transformer",
     "load_stable_diffusion",
     "timestep_embedding",
 ]
@@ -129,6 +130,7 @@ def draw_latents(moments, seed=None, shift=0.0, scale=SD_LATENT_SCALE):
     if seed is not None:
         deviation = ops.exp(0.5 * ops.clip(log_variance, -30.0, 20.0))
         mean = mean + deviation * keras.random.normal(ops.shape(mean), seed=seed)
+    shift, scale = ops.convert_to_tensor(shift, "float32"), ops.convert_to_tensor(scale, "float32")
     return (mean - shift) * scale
 
 
@@ -354,9 +356,15 @@ def fuse_attention(model: keras.Model) -> keras.Model:
     """Let every ``CrossAttention`` of a U-Net or ControlNet compute through the backend's fused kernel, in place."""
     for layer in model.layers:
         if isinstance(layer, SpatialTransformer):
-            for attention in (layer.transformer_block.attn1, layer.transformer_block.attn2):
-                attention.__class__ = FusedCrossAttention
+            fuse_transformer(layer)
     return model
+
+
+def fuse_transformer(layer: SpatialTransformer) -> SpatialTransformer:
+    """The same for one spatial transformer."""
+    for attention in (layer.transformer_block.attn1, layer.transformer_block.attn2):
+        attention.__class__ = FusedCrossAttention
+    return layer
 
 
 # All parts together ---------------------------------------------------------------------------------------------------
