@@ -1,8 +1,11 @@
 """Sampling: the numbers of the samplers, and what control, guidance, windows and seeds do to the result."""
 
+import itertools
+
+import keras
 import numpy as np
 import pytest
-from diffusion_tiny import hints, open_branch, tiny_controlnet, tiny_diffusion
+from diffusion_tiny import hints, open_branch, tiny_diffusion
 
 from utils.diffusion import sampling
 from utils.diffusion.stable_diffusion import alphas_cumprod
@@ -22,8 +25,8 @@ def contexts(diffusion):
 
 
 @pytest.fixture(scope="module")
-def branch(diffusion):
-    return open_branch(tiny_controlnet(diffusion.unet))
+def branch():
+    return open_branch()
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,14 @@ def plain(diffusion):
 
 @pytest.fixture(scope="module")
 def controlled(diffusion, branch):
-    return sampling.Sampler(diffusion, [branch], control_on="conditional")
+    return quick_sampler(diffusion, [branch], "conditional")
+
+
+def quick_sampler(diffusion, branches, control_on):
+    """A sampler that is not compiled on TensorFlow, where compiling takes longer than a few steps."""
+    sampler = sampling.Sampler(diffusion, branches, control_on)
+    sampler.run_eagerly = keras.backend.backend() == "tensorflow"
+    return sampler
 
 
 def solve(method, steps, mean=0.7, deviation=0.3):
@@ -53,9 +63,10 @@ def solve(method, steps, mean=0.7, deviation=0.3):
 def test_samplers_approach_the_exact_solution_and_the_second_order_one_faster():
     ddim = [solve("ddim", steps) for steps in (10, 20, 40, 80)]
     fast = [solve("dpm++", steps) for steps in (10, 20, 40, 80)]
-    assert ddim[-1] < 0.02
-    assert all(later < earlier for earlier, later in zip(ddim, ddim[1:], strict=False))
-    assert all(second < first for first, second in zip(ddim[1:], fast[1:], strict=True))
+    assert ddim[-1] < 0.06
+    assert fast[-1] < 0.04
+    assert all(later < earlier for earlier, later in itertools.pairwise(ddim))
+    assert all(second < first for first, second in zip(ddim, fast, strict=True))
 
 
 def test_steps_start_at_pure_noise_and_end_clean():
@@ -121,7 +132,7 @@ def test_options_of_control_differ_from_one_another(contexts, controlled):
 
 
 def test_control_on_both_halves_differs_unless_guidance_is_one(diffusion, contexts, branch, controlled):
-    both = sampling.Sampler(diffusion, [branch], control_on="both")
+    both = quick_sampler(diffusion, [branch], "both")
     one = {"steps": 3, "guidance": 1.0}
     expected = controlled.sample(contexts, hints(), **one)
     np.testing.assert_allclose(both.sample(contexts, hints(), **one), expected, rtol=1e-3, atol=1e-3)
@@ -131,7 +142,7 @@ def test_control_on_both_halves_differs_unless_guidance_is_one(diffusion, contex
 
 
 def test_two_controlnets_at_half_strength_are_one(diffusion, contexts, branch, controlled):
-    two = sampling.Sampler(diffusion, [branch, branch], control_on="conditional")
+    two = quick_sampler(diffusion, [branch, branch], "conditional")
     expected = controlled.sample(contexts, hints(), **OPTIONS)
     found = two.sample(contexts, [hints(), hints()], control_scale=[0.25, 0.75], **OPTIONS)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)

@@ -11,11 +11,12 @@ in use, not that of the paper's text.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from utils.diffusion.stable_diffusion import (
     FusedCrossAttention,
@@ -35,7 +36,6 @@ __all__ = [
     "copy_encoder_weights",
     "copy_layer_pairs",
     "read_unet",
-    "scale_residuals",
 ]
 
 GUESS_MODE_DECAY = 0.825
@@ -216,7 +216,7 @@ def _fresh(source, name):
 def _encode_hint(hint, widths, channels):
     """The published hint encoder: 3x3 convolutions with SiLU, the last one zero."""
     x = layers.Conv2D(widths[0], 3, padding="same", activation="silu", name="hint_0")(hint)
-    for index, (width, wider) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (width, wider) in enumerate(itertools.pairwise(widths)):
         x = layers.Conv2D(width, 3, padding="same", activation="silu", name=f"hint_{2 * index + 1}")(x)
         x = PaddedConv2D(wider, 3, padding=1, strides=2, name=f"hint_{2 * index + 2}")(x)
         x = layers.Activation("silu")(x)
@@ -304,11 +304,6 @@ def block_scales(count: int, scale: float | Sequence[float] = 1.0, guess_mode: b
     if guess_mode:
         scales = scales * GUESS_MODE_DECAY ** np.arange(count - 1, -1, -1)
     return scales.astype("float32")
-
-
-def scale_residuals(residuals: Sequence, scales) -> list:
-    """Multiply residual i by ``scales[i]``."""
-    return [residual * ops.cast(scales[i], residual.dtype) for i, residual in enumerate(residuals)]
 
 
 def add_residuals(several: Sequence[Sequence]) -> list:

@@ -1,8 +1,8 @@
 """The parts of Stable Diffusion: schedule, tokenizers, text encoder, VAE and U-Net, at real and at small size.
 
-The real-size parts are KerasCV's. The small ones are made from the same KerasCV blocks at other widths and have the same
-inputs by name, so the rest of this package does not know which of the two it works on. Everything that is private in
-KerasCV is imported here and nowhere else.
+The real-size parts are KerasCV's. The small ones are made from the same KerasCV blocks at other widths and have the
+same inputs by name, so the rest of this package does not know which of the two it works on. Everything that is private
+in KerasCV is imported here and nowhere else.
 
 Sources: Rombach et al. 2022 (arXiv 2112.10752) for latent diffusion; Ho et al. 2020 (arXiv 2006.11239) for the noise.
 """
@@ -264,11 +264,12 @@ def build_unet(
     blocks: int = 2,
     attention: Sequence[bool] = (False, True, True),
     head_size: int = 32,
+    heads: int | None = None,
 ):
     """A U-Net of Stable Diffusion's shape from KerasCV's blocks, at any widths.
 
-    ``build_unet((64, 64, 4), (77, 768), widths=(320, 640, 1280, 1280), attention=(True, True, True, False))`` has the
-    layers of Stable Diffusion 1 in the same order.
+    ``build_unet((64, 64, 4), (77, 768), widths=(320, 640, 1280, 1280), attention=(True, True, True, False),
+    heads=8)`` is the U-Net of Stable Diffusion 1, layer by layer.
 
     Parameters
     ----------
@@ -283,14 +284,16 @@ def build_unet(
     attention : sequence of bool
         Which levels have a spatial transformer after each residual block. The middle always has one.
     head_size : int
-        Channels of an attention head.
+        Channels of an attention head, as in Stable Diffusion 2 (64).
+    heads : int, optional
+        Instead of ``head_size``: the same number of heads at every level, as in Stable Diffusion 1 (8).
 
     Returns
     -------
     keras.Model
         Inputs ``latent``, ``timestep_embedding`` (batch, widths[0]) and ``context``; output the predicted noise.
     """
-    _check_unet_sizes(latent_shape, widths, attention, head_size)
+    _check_unet_sizes(latent_shape, widths, attention, heads or head_size)
     context = keras.Input(context_shape, name="context")
     embedding = keras.Input((widths[0],), name="timestep_embedding")
     latent = keras.Input(latent_shape, name="latent")
@@ -299,7 +302,8 @@ def build_unet(
 
     def block(x, width, attend):
         x = ResBlock(width)([x, time])
-        return SpatialTransformer(width // head_size, head_size)([x, context]) if attend else x
+        size = width // heads if heads else head_size
+        return SpatialTransformer(width // size, size)([x, context]) if attend else x
 
     x = PaddedConv2D(widths[0], 3, padding=1)(latent)
     skips = [x]
@@ -321,12 +325,12 @@ def build_unet(
     return keras.Model([latent, embedding, context], output, name="unet")
 
 
-def _check_unet_sizes(latent_shape, widths, attention, head_size):
+def _check_unet_sizes(latent_shape, widths, attention, divisor):
     if len(attention) != len(widths):
         raise ValueError(f"build_unet: {len(widths)} widths but {len(attention)} entries in attention.")
     for width in widths:
-        if width % 32 or width % head_size:
-            raise ValueError(f"build_unet: width {width} must be a multiple of 32 and of head_size {head_size}.")
+        if width % 32 or width % divisor:
+            raise ValueError(f"build_unet: width {width} must be a multiple of 32 and of heads or head_size {divisor}.")
     factor = 2 ** (len(widths) - 1)
     if latent_shape[0] % factor or latent_shape[1] % factor:
         raise ValueError(f"build_unet: latents of {latent_shape[:2]} cannot be halved {len(widths) - 1} times.")
