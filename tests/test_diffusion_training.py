@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from diffusion_tiny import fresh_branch, hints, tiny_diffusion
 
-from utils.diffusion import checkpoints, stable_diffusion, training
+from utils.diffusion import checkpoints, controlnet, stable_diffusion, training
 
 CONFIG = training.TrainingConfig(
     steps=8,
@@ -35,9 +35,12 @@ def tiny_examples(count=12):
     return training.cache_examples(diffusion, photos, hints(count), captions)
 
 
-def tiny_trainer(**changes):
+def tiny_trainer(compiled=False, **changes):
+    """A trainer that is not compiled on TensorFlow, where compiling takes longer than a few steps."""
     config = dataclasses.replace(CONFIG, **changes)
-    return training.ControlNetTrainer(tiny_diffusion(), fresh_branch(), config)
+    trainer = training.ControlNetTrainer(tiny_diffusion(), fresh_branch(), config)
+    trainer.run_eagerly = keras.backend.backend() == "tensorflow" and not compiled
+    return trainer
 
 
 def weights(trainer):
@@ -57,7 +60,7 @@ def examples():
 @pytest.fixture(scope="module")
 def whole_run(examples, tmp_path_factory):
     """An uninterrupted run of 8 steps: (weights, history, folder, weights of the frozen parts unchanged)."""
-    trainer = tiny_trainer()
+    trainer = tiny_trainer(compiled=True)
     folder = tmp_path_factory.mktemp("whole")
     before = [w.copy() for w in trainer.unet.get_weights()]
     history = training.train(trainer, examples, folder, preview=lambda: 1, progress=False)
@@ -110,6 +113,13 @@ def test_photo_and_tokens_give_what_the_cache_gives(examples):
     tokens = diffusion.tokenizer(["red bird", "red fish", "blue bird", "blue fish"])
     np.testing.assert_allclose(np.asarray(trainer._moments({"photo": photo})), examples["moments"][:4], atol=1e-5)
     np.testing.assert_allclose(np.asarray(trainer._context({"tokens": tokens}, 4)), examples["context"][:4], atol=1e-5)
+
+
+def test_hints_as_bytes_are_scaled():
+    hint = hints()
+    found = training._hint_range(keras.ops.convert_to_tensor((hint * 255).round().astype("uint8")))
+    np.testing.assert_allclose(np.asarray(found), hint, atol=0.003)
+    assert training._hint_range(hint) is hint
 
 
 def test_accumulation_equals_a_larger_batch_and_the_average_follows_updates_not_batches():
@@ -186,7 +196,7 @@ def slowly(examples):
     def batches(start):
         for batch in training.array_batches(examples, CONFIG.batch_size, CONFIG.seed, start):
             yield batch
-            time.sleep(0.5)
+            time.sleep(0.2)
 
     return batches
 
@@ -266,9 +276,7 @@ def test_mixed_precision_trains(examples):
         diffusion = tiny_diffusion.__wrapped__()
         unet = stable_diffusion.build_unet((8, 8, 4), (6, 32), (32, 32), 1, (False, False), head_size=16)
         diffusion = dataclasses.replace(diffusion, unet=unet)
-        from utils.diffusion.controlnet import build_controlnet
-
-        branch = build_controlnet(unet, hint_widths=(8, 8, 8))
+        branch = controlnet.build_controlnet(unet, hint_widths=(8, 8, 8))
         trainer = training.ControlNetTrainer(diffusion, branch, CONFIG)
         history = training.train(trainer, examples, progress=False)
     finally:
@@ -286,3 +294,58 @@ def test_wrong_choices_are_named():
     ):
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(CONFIG, **change)
+
+
+def first_loss(distribution, examples):
+    """Loss and weights after one step on a batch of 4, with networks of its own."""
+    keras.distribution.set_distribution(distribution)
+    try:
+        keras.utils.set_random_seed(0)
+        diffusion = tiny_diffusion.__wrapped__()
+        unet = stable_diffusion.build_unet((8, 8, 4), (6, 32), (32, 32), 1, (False, False), head_size=16)
+        branch = controlnet.build_controlnet(unet, hint_widths=(8, 8, 8))
+        config = dataclasses.replace(CONFIG, steps=2, accumulation=1, save_every=1)
+        trainer = training.ControlNetTrainer(dataclasses.replace(diffusion, unet=unet), branch, config)
+        history = training.train(trainer, examples, progress=False)
+        return history["loss"], weights(trainer), len(branch.trainable_variables[0].value.sharding.device_set)
+    finally:
+        keras.distribution.set_distribution(None)
+
+
+def test_several_devices_give_the_loss_of_one(examples):
+    devices = keras.distribution.list_devices() if keras.backend.backend() == "jax" else []
+    if len(devices) < 4:
+        pytest.skip("needs the JAX backend and four devices; test_on_jax_with_four_devices runs it with simulated ones")
+    one, weights_one, used_by_one = first_loss(None, examples)
+    four, weights_four, used_by_four = first_loss(keras.distribution.DataParallel(devices=devices), examples)
+    assert (used_by_one, used_by_four) == (1, 4)
+    np.testing.assert_allclose(four, one, rtol=1e-4)
+    assert_same(weights_four, weights_one, rtol=1e-3, atol=1e-4)
+
+
+ON_JAX = {
+    "controlnet": ("bit_identical", "every_residual", "copy_has", "gradients_before", "checkpointing_changes", "fused"),
+    "training": ("only_the_branch", "accumulation_equals", "finished_run", "several_devices"),
+    "sampling": ("plain_loop", "seed_gives", "scale_zero", "two_controlnets"),
+    "checkpoints": ("round_trip",),
+}
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is the JAX run")
+def test_on_jax_with_four_devices():
+    """The invariants on the JAX backend, and training on four simulated devices, in a process of their own."""
+    tests = pathlib.Path(__file__).parent
+    files = [str(tests / f"test_diffusion_{name}.py") for name in ON_JAX]
+    chosen = " or ".join(word for words in ON_JAX.values() for word in words)
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "PYTHONPATH": str(tests.parent),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "-k", chosen, *files]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-5000:]
+    count = sum(len(words) for words in ON_JAX.values())
+    assert f"{count} passed" in done.stdout, done.stdout[-2000:]
+    assert "skipped" not in done.stdout

@@ -103,7 +103,7 @@ class TrainingConfig:
 class ControlNetTrainer(keras.Model):
     """A frozen U-Net with its trainable branch, and the loss that trains the branch.
 
-    A batch is a dict with ``hint`` and
+    A batch is a dict with ``hint``, float in the range that the branch is for or uint8 for [0, 1], and
 
     - ``moments`` (from ``LatentDiffusion.encode_images``) or ``photo`` (float in [-1, 1], encoded in every step), and
     - ``context`` (from ``LatentDiffusion.encode_text``) or ``tokens`` (encoded in every step).
@@ -167,7 +167,7 @@ class ControlNetTrainer(keras.Model):
             "timestep_embedding": timestep_embedding(timesteps, self._embedding_width),
             "context": self._context(batch, count),
         }
-        residuals = self.controlnet({**inputs, "hint": batch["hint"]}, training=training)
+        residuals = self.controlnet({**inputs, "hint": _hint_range(batch["hint"])}, training=training)
         controls = {f"control_{index}": residual for index, residual in enumerate(residuals)}
         return {"noise": noise, "prediction": self.unet({**inputs, **controls}), "timesteps": timesteps}
 
@@ -237,6 +237,10 @@ def _empty_context(diffusion):
     return diffusion.encode_text("")
 
 
+def _hint_range(hint):
+    return ops.cast(hint, "float32") / 255.0 if keras.backend.standardize_dtype(hint.dtype) == "uint8" else hint
+
+
 def _jit_choice(choice):
     if choice == "auto":
         return keras.backend.backend() == "jax"
@@ -256,7 +260,7 @@ def cache_examples(
     photos : array
         Shape (examples, height, width, 3), float in [-1, 1].
     hints : array
-        Shape (examples, height, width, 3), float in the range that the branch is trained for.
+        Shape (examples, height, width, 3), float in the range that the branch is for, or uint8 for [0, 1].
     captions : sequence of str
 
     Returns
@@ -274,7 +278,7 @@ def cache_examples(
     return {
         "moments": diffusion.encode_images(photos),
         "context": np.stack([contexts[caption] for caption in captions]),
-        "hint": np.asarray(hints, "float32"),
+        "hint": hints,
     }
 
 
