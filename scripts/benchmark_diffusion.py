@@ -7,10 +7,12 @@ its own. The course's environment for ours, one with ``torch`` and ``diffusers``
     KERAS_BACKEND=jax python scripts/benchmark_diffusion.py small
     python scripts/benchmark_diffusion.py small --diffusers
     python scripts/benchmark_diffusion.py real --size 512 --batch 8 --precision bfloat16     (on a GPU)
+    python scripts/benchmark_diffusion.py pipeline --folder PAIRS
 
 ``small`` is the model of ``build_unet``'s default widths on latents of 16x16; ``real`` is Stable Diffusion 1 with
 random weights on photos of ``--size``. A step is forward, backward and AdamW on the branch, on cached latents and
 contexts, without accumulation. "first" is the first step with its compilation, "then" the median of the following.
+``pipeline`` measures pictures a second from a folder of pairs.
 
 RESULT
 """
@@ -109,9 +111,27 @@ def diffusers_step(model, options):
     return step
 
 
+def measure_pipeline(folder, size, batch):
+    """Pictures a second from files to batches: the same operations one after the other, in parallel, cached."""
+    from utils.diffusion import pairs
+
+    found = pairs.load_pairs(folder)
+    for name, choices in (
+        ("one after the other", {"parallel": False, "prefetch": False}),
+        ("with prefetch", {"parallel": False}),
+        ("parallel and prefetch", {}),
+        ("parallel, cache and prefetch", {"cache": True}),
+    ):
+        dataset = pairs.make_dataset(found, size=size, batch_size=batch, **choices)
+        for _ in dataset if "cache" in choices else ():
+            pass
+        print(f"pipeline {name}: {pairs.images_per_second(dataset, seconds=5.0):.0f} pictures a second")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", choices=("small", "real"))
+    parser.add_argument("model", choices=("small", "real", "pipeline"))
+    parser.add_argument("--folder", help="a folder of pairs, for the pipeline")
     parser.add_argument("--diffusers", action="store_true", help="measure diffusers instead of ours")
     parser.add_argument("--size", type=int, default=128, help="side of the photos, for the real model")
     parser.add_argument("--batch", type=int, default=8)
@@ -121,6 +141,9 @@ def main():
     parser.add_argument("--remat", action="store_true", help="gradient checkpointing")
     parser.add_argument("--xla", action="store_true", help="jit_compile=True also on TensorFlow")
     options = parser.parse_args()
+    if options.model == "pipeline":
+        measure_pipeline(options.folder, options.size, options.batch)
+        return
     model = SMALL if options.model == "small" else REAL
     model.setdefault("latent", options.size // 8)
 

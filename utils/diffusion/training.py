@@ -31,7 +31,15 @@ from utils.diffusion.stable_diffusion import (
     timestep_embedding,
 )
 
-__all__ = ["ControlNetTrainer", "TrainingConfig", "TrainingDiverged", "array_batches", "cache_examples", "train"]
+__all__ = [
+    "ControlNetTrainer",
+    "TrainingConfig",
+    "TrainingDiverged",
+    "array_batches",
+    "cache_examples",
+    "dataset_batches",
+    "train",
+]
 
 
 class TrainingDiverged(RuntimeError):
@@ -299,6 +307,27 @@ def array_batches(examples: dict[str, np.ndarray], batch_size: int, seed: int, s
             chosen = order[index * batch_size : (index + 1) * batch_size]
             yield {name: array[chosen] for name, array in examples.items()}
         epoch, position = epoch + 1, 0
+
+
+def dataset_batches(dataset, tokenizer: Callable) -> Callable[[int], Iterator[dict]]:
+    """Batches for :func:`train` straight from files, encoded in every step.
+
+    Slower than cached examples, but every epoch is augmented anew. A run that goes on reads its way to where it was.
+
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        From ``pairs.make_dataset``: batches with ``photo``, ``hint`` and ``caption``.
+    tokenizer : function
+        From captions to tokens.
+    """
+
+    def batches(start):
+        for batch in dataset.repeat().skip(start).as_numpy_iterator():
+            captions = [caption.decode() for caption in batch["caption"]]
+            yield {"photo": batch["photo"], "hint": batch["hint"], "tokens": tokenizer(captions)}
+
+    return batches
 
 
 # The run --------------------------------------------------------------------------------------------------------------
