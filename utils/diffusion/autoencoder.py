@@ -35,8 +35,11 @@ def build_encoder(size: int = 64, widths=WIDTHS, blocks=ENCODER_BLOCKS, latent_c
             x = ResnetBlock(width)(x)
     x = AttentionBlock(widths[-1])(x)
     x = ResnetBlock(widths[-1])(x)
-    moments = PaddedConv2D(2 * latent_channels, 1)(_output(x, 2 * latent_channels))
-    return keras.Model(pictures, moments, name="encoder")
+    last = PaddedConv2D(2 * latent_channels, 1)
+    encoder = keras.Model(pictures, last(_output(x, 2 * latent_channels)), name="encoder")
+    # Begin with little noise: from a log-variance of 0 it falls very slowly, and the pictures stay blurred meanwhile.
+    last.conv2d.bias.assign([0.0] * latent_channels + [-6.0] * latent_channels)
+    return encoder
 
 
 def build_decoder(size: int = 64, widths=WIDTHS, blocks=DECODER_BLOCKS, latent_channels: int = LATENT_CHANNELS):
