@@ -59,13 +59,15 @@ def open_branch(size=0.05, **options):
 @functools.cache
 def tiny_diffusion():
     """A complete latent diffusion model around :func:`tiny_unet`: photos of 32x32, a VAE that shrinks by 4."""
+    unet = tiny_unet()
+    keras.utils.set_random_seed(1)
     tokenizer = stable_diffusion.WordTokenizer(["red", "blue", "bird", "fish"], max_length=6)
     image_encoder = keras.Sequential(
         [keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 4, strides=4)], name="image_encoder"
     )
     decoder = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2DTranspose(3, 4, strides=4)], name="decoder")
     text_encoder = stable_diffusion.build_text_encoder(tokenizer.size, 6, width=32, depth=1, heads=2)
-    return stable_diffusion.LatentDiffusion(tiny_unet(), text_encoder, image_encoder, decoder, tokenizer, 0.1, 0.9)
+    return stable_diffusion.LatentDiffusion(unet, text_encoder, image_encoder, decoder, tokenizer, 0.1, 0.9)
 
 
 def unet_inputs(batch=2, seed=0):

@@ -380,7 +380,13 @@ def train(
         return history
     batches = data(start) if callable(data) else array_batches(data, config.batch_size, config.seed, start)
     recorder = _Recorder(config, start, history, folder, preview, progress)
-    trainer.fit(((batch,) for batch in batches), steps_per_epoch=config.steps - start, callbacks=[recorder], verbose=0)
+    trainer.fit(
+        ((batch,) for batch in batches),
+        steps_per_epoch=config.steps - start,
+        callbacks=[recorder],
+        verbose=0,
+        shuffle=False,
+    )
     return history
 
 
