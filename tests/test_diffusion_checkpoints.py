@@ -99,6 +99,12 @@ def test_a_file_that_does_not_fit_is_named_and_changes_nothing(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_half_a_file_left_by_a_kill_is_removed(tmp_path):
+    (tmp_path / ".step-00000002.npz.partial").write_bytes(b"half a file")
+    assert checkpoints.restore_training(tmp_path, trainer=None) == (0, [], [])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_broken_training_state_is_named(tmp_path):
     (tmp_path / "step-00000002.npz").write_bytes(b"half a file")
     with pytest.raises(checkpoints.CheckpointError, match=r"cannot read .*step-00000002.npz"):

@@ -138,21 +138,38 @@ def test_hints_as_bytes_are_scaled():
 
 
 def test_accumulation_equals_a_larger_batch_and_the_average_follows_updates_not_batches():
-    trainer = tiny_trainer(accumulation=3, ema=0.8, warmup_updates=0, clip_norm=1e9, weight_decay=0.0)
-    variables = trainer.trainable_variables
-    start = keras.ops.convert_to_numpy(variables[0]).copy()
+    choices = {"accumulation": 3, "ema": 0.8, "warmup_updates": 0, "clip_norm": 1e9, "weight_decay": 0.0}
+    optimizer = training.make_optimizer(dataclasses.replace(CONFIG, **choices))
+    start = np.random.default_rng(5).normal(size=(4, 3)).astype("float32")
+    variables = [keras.Variable(start), keras.Variable(np.ones(2, "float32"))]
+    optimizer.build(variables)
     rng = np.random.default_rng(0)
     for _ in range(9):
-        trainer.optimizer.apply(random_gradients(variables, rng), variables)
-    after = keras.ops.convert_to_numpy(variables[0]).copy()
+        optimizer.apply(random_gradients(variables, rng), variables)
+    after = np.copy(keras.ops.convert_to_numpy(variables[0]))
     # two more batches without an update: now the average has seen the last weights three times too
     for _ in range(2):
-        trainer.optimizer.apply(random_gradients(variables, rng), variables)
+        optimizer.apply(random_gradients(variables, rng), variables)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(variables[0]), after)
     weight, average = reference_adam(start, variables)
+    found = next(v for v in optimizer.variables if v.path.endswith("_average"))
     np.testing.assert_allclose(after, weight, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(trainer.averaged_weights()[0], average, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), average, rtol=1e-4, atol=1e-5)
     assert np.abs(average - weight).max() > 1e-3
+
+
+def test_the_rate_rises_over_the_updates_and_the_norm_is_clipped():
+    choices = {"accumulation": 2, "warmup_updates": 4, "clip_norm": 1e-6, "weight_decay": 0.0, "ema": None}
+    optimizer = training.make_optimizer(dataclasses.replace(CONFIG, **choices))
+    variable = keras.Variable(np.zeros(3, "float32"))
+    optimizer.build([variable])
+    rates = []
+    for _ in range(12):
+        rates.append(float(optimizer.learning_rate))
+        optimizer.apply([keras.ops.convert_to_tensor(np.array([3e3, -4e3, 0.0], "float32"))], [variable])
+    np.testing.assert_allclose(rates[::2], 1e-2 * np.minimum([0.2, 0.4, 0.6, 0.8, 1, 1], 1), rtol=1e-5)
+    momentum = next(v for v in optimizer.variables if v.path.endswith("_momentum"))
+    assert np.linalg.norm(keras.ops.convert_to_numpy(momentum)) < 1.0001e-6
 
 
 def random_gradients(variables, rng):

@@ -81,6 +81,8 @@ def restore_training(folder, trainer) -> tuple[int, list, list]:
     (step, steps, losses)
         The step reached, 0 if there is no checkpoint, and the history up to it.
     """
+    for unfinished in pathlib.Path(folder).glob(".step-*.partial"):  # left by a kill in the middle of writing
+        unfinished.unlink()
     path = last_checkpoint(folder)
     if path is None:
         return 0, [], []

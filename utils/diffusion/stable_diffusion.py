@@ -425,7 +425,11 @@ class LatentDiffusion:
 
 
 def _predict(model, inputs, batch_size):
-    return np.asarray(model.predict(inputs, batch_size=batch_size, verbose=0), "float32")
+    count = len(keras.tree.flatten(inputs)[0])
+    if keras.distribution.distribution() is not None:  # every device must get as many rows
+        missing = -count % batch_size
+        inputs = keras.tree.map_structure(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]), inputs)
+    return np.asarray(model.predict(inputs, batch_size=batch_size, verbose=0), "float32")[:count]
 
 
 # The networks at real size --------------------------------------------------------------------------------------------

@@ -142,25 +142,7 @@ class ControlNetTrainer(keras.Model):
         self._draw_latents = diffusion.draw_latents
         self._empty_context = _empty_context(diffusion) if config.prompt_dropout else None
         self._embedding_width = diffusion.unet.get_layer("timestep_embedding").output.shape[-1]
-        self._prepare()
-
-    def _prepare(self):
-        config = self.config
-        rate = config.learning_rate
-        if config.warmup_updates:
-            first = rate / (config.warmup_updates + 1)
-            rate = keras.optimizers.schedules.PolynomialDecay(first, config.warmup_updates, rate)
-        optimizer = keras.optimizers.AdamW(
-            rate,
-            weight_decay=config.weight_decay,
-            global_clipnorm=config.clip_norm,
-            gradient_accumulation_steps=config.accumulation if config.accumulation > 1 else None,
-            use_ema=config.ema is not None,
-            # Keras moves the average at every batch, also while gradients only accumulate. The root makes
-            # `accumulation` moves towards the same weights equal to one move with the momentum asked for.
-            ema_momentum=(config.ema or 0.0) ** (1.0 / config.accumulation),
-        )
-        self.compile(optimizer=optimizer, jit_compile=_jit_choice(config.jit_compile))
+        self.compile(optimizer=make_optimizer(config), jit_compile=_jit_choice(config.jit_compile))
         self.optimizer.build(self.trainable_variables)
         self.built = True
 
@@ -204,8 +186,7 @@ class ControlNetTrainer(keras.Model):
 
     def averaged_weights(self) -> list[np.ndarray]:
         """The moving averages of the branch's weights, in the order of its ``trainable_variables``."""
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        averages = [variable for variable in optimizer.variables if variable.path.endswith("_average")]
+        averages = [variable for variable in self.optimizer.variables if variable.path.endswith("_average")]
         source = averages if self.config.ema is not None else self.controlnet.trainable_variables
         return [np.array(ops.convert_to_numpy(variable)) for variable in source]
 
@@ -224,6 +205,24 @@ class ControlNetTrainer(keras.Model):
         finally:
             for variable, value in zip(variables, present, strict=True):
                 variable.assign(value)
+
+
+def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
+    """AdamW with warm-up, accumulation, a global clip and an average of the weights, as the configuration says."""
+    rate = config.learning_rate
+    if config.warmup_updates:
+        first = rate / (config.warmup_updates + 1)
+        rate = keras.optimizers.schedules.PolynomialDecay(first, config.warmup_updates, rate)
+    return keras.optimizers.AdamW(
+        rate,
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip_norm,
+        gradient_accumulation_steps=config.accumulation if config.accumulation > 1 else None,
+        use_ema=config.ema is not None,
+        # Keras moves the average at every batch, also while gradients only accumulate. The root makes `accumulation`
+        # moves towards the same weights equal to one move with the momentum asked for.
+        ema_momentum=(config.ema or 0.0) ** (1.0 / config.accumulation),
+    )
 
 
 def min_snr_weights(gamma: float) -> np.ndarray:
