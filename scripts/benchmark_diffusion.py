@@ -14,7 +14,7 @@ random weights on photos of ``--size``. A step is forward, backward and AdamW on
 contexts, without accumulation. "first" is the first step with its compilation, "then" the median of the following.
 ``pipeline`` measures pictures a second from a folder of pairs.
 
-RESULT
+No result is recorded yet: take one on a machine that does nothing else, and put the table here.
 """
 
 import argparse

@@ -212,7 +212,8 @@ def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
     rate = config.learning_rate
     if config.warmup_updates:
         first = rate / (config.warmup_updates + 1)
-        rate = keras.optimizers.schedules.PolynomialDecay(first, config.warmup_updates, rate)
+        batches = config.warmup_updates * config.accumulation  # Keras's schedules count batches, not updates
+        rate = keras.optimizers.schedules.PolynomialDecay(first, batches, rate)
     return keras.optimizers.AdamW(
         rate,
         weight_decay=config.weight_decay,
