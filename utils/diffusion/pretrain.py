@@ -32,7 +32,7 @@ from utils.diffusion.training import min_snr_weights
 
 SIZE = 64
 VARIANTS = {"train": 32, "held_out": 10}  # pairs of one drawing
-STEPS = {"vae": 4000, "decoder": 6000, "unet": 40000}  # updates of each run
+STEPS = {"vae": 8000, "decoder": 8000, "unet": 40000}  # updates of each run
 
 
 def _variants(task) -> list[emoji.Pair]:
