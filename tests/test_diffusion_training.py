@@ -59,7 +59,7 @@ def examples():
 
 @pytest.fixture(scope="module")
 def whole_run(examples, tmp_path_factory):
-    """An uninterrupted run of 8 steps: (weights, history, folder, weights of the frozen parts unchanged)."""
+    """An uninterrupted, compiled run of 8 steps: (weights, history, folder, whether the frozen parts stayed)."""
     trainer = tiny_trainer(compiled=True)
     folder = tmp_path_factory.mktemp("whole")
     before = [w.copy() for w in trainer.unet.get_weights()]
