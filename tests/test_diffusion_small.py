@@ -149,7 +149,6 @@ def test_a_restarted_run_ends_with_the_same_weights(tmp_path):
         assert np.allclose(expected, found, atol=1e-6)
     rows = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [10, 20, 30]
-    assert rows[-1]["loss"] < rows[0]["loss"]
 
 
 def test_evaluation_sees_the_average_and_training_goes_on_from_the_raw_weights(tmp_path):
@@ -193,17 +192,17 @@ def cache(tmp_path):
 
 
 def test_batches_keep_latents_and_captions_together_and_drop_some(cache, diffusion):
-    make_batch = pretrain.caption_batches(cache, diffusion.tokenizer, 400, empty=0.1, unnamed=0.2)
+    make_batch = pretrain.caption_batches(cache, diffusion.tokenizer, 4000, empty=0.1, unnamed=0.2)
     batch, again, other = make_batch(3), make_batch(3), make_batch(4)
     assert all((batch[name] == again[name]).all() for name in batch)
     assert (batch["noise"] != other["noise"]).any()
     red, blue = (diffusion.tokenizer._numbers[word] for word in ("red", "blue"))
     first = batch["tokens"][:, 2]  # start, article, first colour
     named = first != 0
-    assert 0.05 < 1 - np.isin(first, (red, blue)).mean() < 0.16
-    assert 0.14 < (batch["tokens"][named][:, 3] == 3).mean() < 0.28  # the thing is unknown
+    assert 0.08 < 1 - np.isin(first, (red, blue)).mean() < 0.12
+    assert 0.19 < (batch["tokens"][named][:, 3] == 3).mean() < 0.26  # 0.2 of 0.9: the thing is unknown
     is_red = batch["latents"][:, 0, 0, 0] == 0
-    assert (first[is_red & (first != blue)] != blue).all() and not (first[is_red] == blue).any()
+    assert not (first[is_red] == blue).any()
     assert not (first[~is_red] == red).any()
     assert batch["timesteps"].min() >= 0 and 900 < batch["timesteps"].max() < 1000
 

@@ -81,14 +81,14 @@ def save_small_model(diffusion: LatentDiffusion, config: SmallConfig, folder: st
     folder.mkdir(parents=True, exist_ok=True)
     for file, parts in FILES.items():
         arrays = {
-            f"{part}/{i:03d}": np.ascontiguousarray(ops.convert_to_numpy(variable), "float16")
+            f"{part}/{i:03d}": np.ascontiguousarray(ops.convert_to_numpy(variable))
             for part in parts
             for i, variable in enumerate(getattr(diffusion, part).weights)
         }
-        wrong = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        wrong = [name for name, array in arrays.items() if not (np.abs(array) <= np.finfo("float16").max).all()]
         if wrong:
             raise WeightsError(f"{file} was not written: {wrong[0]} is not finite as fp16")
-        save_file(arrays, folder / file)
+        save_file({name: array.astype("float16") for name, array in arrays.items()}, folder / file)
     text = json.dumps(dataclasses.asdict(config), indent=1)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
