@@ -43,9 +43,9 @@ def attention_levels(model):
 
 def keras_step(model, options):
     """A function that makes one training step of ours."""
-    import keras
-
     from utils.diffusion import controlnet, stable_diffusion, training
+
+    import keras
 
     keras.config.set_dtype_policy("mixed_bfloat16" if options.precision == "bfloat16" else "float32")
     latent = (model["latent"], model["latent"], 4)

@@ -42,9 +42,9 @@ LATENT, CONTEXT, BATCH = 16, (7, 48), 2
 
 def our_branch():
     """A branch with the levels, blocks and attention of Stable Diffusion 1, and small widths."""
-    import keras
-
     from utils.diffusion import controlnet, stable_diffusion
+
+    import keras
 
     keras.utils.set_random_seed(0)
     attention = (True, True, True, False)

@@ -5,11 +5,11 @@ Building the networks takes most of the time of these tests, so each is built on
 
 import functools
 
+from utils.diffusion import controlnet, stable_diffusion
+
 import keras
 import numpy as np
 from keras import ops
-
-from utils.diffusion import controlnet, stable_diffusion
 
 HINT_WIDTHS = (8, 8, 8)
 RESIDUALS = 5

@@ -1,11 +1,11 @@
 """The small VAE: shapes, a loss that is what the papers say, and that it learns."""
 
+from utils.diffusion import autoencoder as A
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
-
-from utils.diffusion import autoencoder as A
 
 TINY = {"size": 16, "widths": (32, 32), "blocks": (0, 1)}
 

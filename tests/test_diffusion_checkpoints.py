@@ -1,11 +1,11 @@
 """Files: the branch in diffusers' layout and back, and what is said about a file that does not fit."""
 
+from diffusion_tiny import fresh_branch, hints, open_branch, run, unet_inputs
+from utils.diffusion import checkpoints
+
 import numpy as np
 import pytest
-from diffusion_tiny import fresh_branch, hints, open_branch, run, unet_inputs
 from safetensors.numpy import load_file, save_file
-
-from utils.diffusion import checkpoints
 
 
 def outputs(branch):

@@ -1,8 +1,5 @@
 """The invariants of ControlNet: it starts as if it were not there, and then only it moves."""
 
-import keras
-import numpy as np
-import pytest
 from diffusion_tiny import (
     RESIDUALS,
     control_loss,
@@ -16,8 +13,11 @@ from diffusion_tiny import (
     tiny_unet,
     unet_inputs,
 )
-
 from utils.diffusion import controlnet, stable_diffusion
+
+import keras
+import numpy as np
+import pytest
 
 
 def named(branch, prefix):

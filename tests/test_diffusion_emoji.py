@@ -1,13 +1,13 @@
 """The emoji pairs: honest captions, sketches that lie over their pictures, a split that keeps relatives together."""
 
-import numpy as np
-import pytest
-from scipy import ndimage
-
 from utils.diffusion import emoji
 from utils.diffusion.colours import COLOURS, colour_shares, lab_to_rgb, name_colour, name_colours, rgb_to_lab
 from utils.diffusion.metrics import background_colours, caption_scores
 from utils.diffusion.pairs import extract_edges, load_pairs
+
+import numpy as np
+import pytest
+from scipy import ndimage
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 """The scores against cases whose answer is known by hand."""
 
-import numpy as np
-import pytest
-
 from utils.diffusion import metrics as M
 from utils.diffusion.colours import COLOURS
+
+import numpy as np
+import pytest
 
 
 def scene(thing="red", background="blue", box=(20, 44, 20, 44), size=64):

@@ -2,11 +2,11 @@
 
 import csv
 
+from utils.diffusion import pairs as P
+
 import numpy as np
 import pytest
 from PIL import Image
-
-from utils.diffusion import pairs as P
 
 
 def write_folder(folder, count=12, size=(40, 40), suffix="png", groups=None):

@@ -2,13 +2,13 @@
 
 import itertools
 
+from diffusion_tiny import hints, open_branch, tiny_diffusion
+from utils.diffusion import sampling
+from utils.diffusion.stable_diffusion import alphas_cumprod
+
 import keras
 import numpy as np
 import pytest
-from diffusion_tiny import hints, open_branch, tiny_diffusion
-
-from utils.diffusion import sampling
-from utils.diffusion.stable_diffusion import alphas_cumprod
 
 CAPTIONS = ["red bird", "blue fish"]
 OPTIONS = {"steps": 3, "guidance": 2.0}

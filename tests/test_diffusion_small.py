@@ -2,11 +2,11 @@
 
 import json
 
+from utils.diffusion import pretrain, small
+
 import keras
 import numpy as np
 import pytest
-
-from utils.diffusion import pretrain, small
 
 CONFIG = small.SmallConfig(
     vocabulary=("a", "background", "blue", "on", "red", "tent"),

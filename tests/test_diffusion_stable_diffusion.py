@@ -2,14 +2,14 @@
 
 import gzip
 
+from diffusion_tiny import controlled_inputs, run, tiny_diffusion, tiny_unet, unet_inputs
+from utils.diffusion import stable_diffusion
+
 import keras
 import numpy as np
 import pytest
-from diffusion_tiny import controlled_inputs, run, tiny_diffusion, tiny_unet, unet_inputs
 from keras_cv.src.models.stable_diffusion.constants import _ALPHAS_CUMPROD
 from keras_cv.src.models.stable_diffusion.stable_diffusion import StableDiffusionBase
-
-from utils.diffusion import stable_diffusion
 
 
 def test_schedule_is_that_of_the_published_weights():

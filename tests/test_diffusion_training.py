@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 
+from diffusion_tiny import fresh_branch, hints, tiny_diffusion
+from utils.diffusion import checkpoints, controlnet, stable_diffusion, training
+
 import keras
 import numpy as np
 import pytest
-from diffusion_tiny import fresh_branch, hints, tiny_diffusion
-
-from utils.diffusion import checkpoints, controlnet, stable_diffusion, training
 
 CONFIG = training.TrainingConfig(
     steps=8,

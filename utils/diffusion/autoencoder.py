@@ -4,10 +4,10 @@ Pictures are float (batch, side, side, 3) in [-1, 1]; latents are (batch, side /
 Source: Rombach et al. 2022 (arXiv 2112.10752), section 3.1; Kingma and Welling 2014 (arXiv 1312.6114).
 """
 
+from utils.diffusion.stable_diffusion import AttentionBlock, PaddedConv2D, ResnetBlock, draw_latents
+
 import keras
 from keras import ops
-
-from utils.diffusion.stable_diffusion import AttentionBlock, PaddedConv2D, ResnetBlock, draw_latents
 
 WIDTHS = (32, 64, 128)
 ENCODER_BLOCKS = (0, 1, 1)  # few at full size, where a step spends most of its time

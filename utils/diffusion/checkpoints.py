@@ -11,14 +11,14 @@ import os
 import pathlib
 import zipfile
 
+from utils.diffusion.controlnet import Remat
+from utils.diffusion.stable_diffusion import PaddedConv2D, ResBlock, SpatialTransformer
+
 import keras
 import numpy as np
 from keras import layers, ops
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-
-from utils.diffusion.controlnet import Remat
-from utils.diffusion.stable_diffusion import PaddedConv2D, ResBlock, SpatialTransformer
 
 __all__ = [
     "CheckpointError",

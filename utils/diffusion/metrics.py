@@ -3,12 +3,12 @@
 Pictures are uint8, shape (n, height, width, 3). Scores are one number a picture, so that intervals can be computed.
 """
 
+from utils.diffusion.colours import colour_shares, name_colours
+from utils.diffusion.pairs import extract_edges
+
 import numpy as np
 import tensorflow as tf
 from scipy import ndimage
-
-from utils.diffusion.colours import colour_shares, name_colours
-from utils.diffusion.pairs import extract_edges
 
 SILHOUETTE_DISTANCE = 60.0  # in RGB, [0, 255], from the background
 

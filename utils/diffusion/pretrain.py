@@ -15,10 +15,6 @@ import time
 from multiprocessing import Pool
 from pathlib import Path
 
-import keras
-import numpy as np
-from keras import ops
-
 from utils.diffusion import autoencoder, emoji, metrics, small
 from utils.diffusion.sampling import Sampler
 from utils.diffusion.stable_diffusion import (
@@ -29,6 +25,10 @@ from utils.diffusion.stable_diffusion import (
     timestep_embedding,
 )
 from utils.diffusion.training import min_snr_weights
+
+import keras
+import numpy as np
+from keras import ops
 
 SIZE = 64
 VARIANTS = {"train": 32, "held_out": 10}  # pairs of one drawing

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from utils.diffusion.controlnet import add_residuals, block_scales, build_controlled_unet
+from utils.diffusion.stable_diffusion import TRAIN_STEPS, LatentDiffusion, alphas_cumprod, timestep_embedding
+
 import keras
 import numpy as np
 from keras import ops
-
-from utils.diffusion.controlnet import add_residuals, block_scales, build_controlled_unet
-from utils.diffusion.stable_diffusion import TRAIN_STEPS, LatentDiffusion, alphas_cumprod, timestep_embedding
 
 __all__ = ["METHODS", "Sampler", "initial_noise", "sampler_table", "sampling_steps"]
 

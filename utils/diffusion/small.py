@@ -8,14 +8,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+from utils.diffusion.autoencoder import LATENT_CHANNELS, build_decoder, build_encoder
+from utils.diffusion.stable_diffusion import LatentDiffusion, WordTokenizer, build_text_encoder, build_unet
+
 import keras
 import numpy as np
 from keras import ops
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
-
-from utils.diffusion.autoencoder import LATENT_CHANNELS, build_decoder, build_encoder
-from utils.diffusion.stable_diffusion import LatentDiffusion, WordTokenizer, build_text_encoder, build_unet
 
 CONFIG_FILE = "small_model.json"
 

@@ -16,11 +16,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import keras
-import numpy as np
-from keras import ops
-from tqdm import tqdm
-
 from utils.diffusion import checkpoints
 from utils.diffusion.controlnet import build_controlled_unet
 from utils.diffusion.stable_diffusion import (
@@ -30,6 +25,11 @@ from utils.diffusion.stable_diffusion import (
     alphas_cumprod,
     timestep_embedding,
 )
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm import tqdm
 
 __all__ = [
     "ControlNetTrainer",
