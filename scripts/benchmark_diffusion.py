@@ -1,0 +1,168 @@
+"""Time and memory of a ControlNet training step and of sampling: ours on TensorFlow and JAX, and diffusers' on PyTorch.
+
+One run of this script measures one line and prints it; every line is a process of its own, so that the peak memory is
+its own. The course's environment for ours, one with ``torch`` and ``diffusers`` for diffusers:
+
+    KERAS_BACKEND=tensorflow python scripts/benchmark_diffusion.py small
+    KERAS_BACKEND=jax python scripts/benchmark_diffusion.py small
+    python scripts/benchmark_diffusion.py small --diffusers
+    python scripts/benchmark_diffusion.py real --size 512 --batch 8 --precision bfloat16     (on a GPU)
+    python scripts/benchmark_diffusion.py pipeline --folder PAIRS
+
+``small`` is the model of ``build_unet``'s default widths on latents of 16x16; ``real`` is Stable Diffusion 1 with
+random weights on photos of ``--size``. A step is forward, backward and AdamW on the branch, on cached latents and
+contexts, without accumulation. "first" is the first step with its compilation, "then" the median of the following.
+``pipeline`` measures pictures a second from a folder of pairs.
+
+No result is recorded yet: take one on a machine that does nothing else, and put the table here.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+
+import numpy as np
+
+SMALL = {"widths": (64, 96, 128), "blocks": 2, "latent": 16, "context": (16, 128), "hint": (16, 32, 96), "heads": 4}
+REAL = {"widths": (320, 640, 1280, 1280), "blocks": 2, "context": (77, 768), "hint": (16, 32, 96, 256), "heads": 8}
+
+
+def examples(model, batch):
+    """Random cached latents, contexts and hints, channels last."""
+    rng = np.random.default_rng(0)
+    side, hint = model["latent"], model["latent"] * 2 ** (len(model["hint"]) - 1)
+    shapes = {"moments": (side, side, 8), "context": model["context"], "hint": (hint, hint, 3)}
+    return {name: rng.random((batch, *shape)).astype("float32") for name, shape in shapes.items()}
+
+
+def attention_levels(model):
+    """As in Stable Diffusion 1 for the real size; not at the finest level for the small one."""
+    return (True, True, True, False) if model is REAL else (False, True, True)
+
+
+def keras_step(model, options):
+    """A function that makes one training step of ours."""
+    from utils.diffusion import controlnet, stable_diffusion, training
+
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16" if options.precision == "bfloat16" else "float32")
+    latent = (model["latent"], model["latent"], 4)
+    levels = attention_levels(model)
+    unet = stable_diffusion.build_unet(
+        latent, model["context"], model["widths"], model["blocks"], levels, heads=model["heads"]
+    )
+    if not options.plain_attention:
+        stable_diffusion.fuse_attention(unet)
+    branch = controlnet.build_controlnet(unet, hint_widths=model["hint"], remat=options.remat)
+    config = training.TrainingConfig(
+        accumulation=1, ema=None, prompt_dropout=0.0, jit_compile=True if options.xla else "auto"
+    )
+    trainer = training.ControlNetTrainer(
+        stable_diffusion.LatentDiffusion(unet=unet), branch, config, remat=options.remat
+    )
+    batch = examples(model, options.batch)
+    return lambda: float(trainer.train_on_batch(batch))
+
+
+def diffusers_step(model, options):
+    """A function that makes one training step of diffusers' ControlNetModel beside its UNet2DConditionModel."""
+    import torch
+    from diffusers import ControlNetModel, UNet2DConditionModel
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    levels = attention_levels(model)
+    shared = {
+        "block_out_channels": model["widths"],
+        "layers_per_block": model["blocks"],
+        "cross_attention_dim": model["context"][1],
+        "attention_head_dim": model["heads"],
+        "down_block_types": ["CrossAttnDownBlock2D" if attend else "DownBlock2D" for attend in levels],
+    }
+    up = ["CrossAttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(levels)]
+    unet = UNet2DConditionModel(up_block_types=up, **shared).to(device).requires_grad_(False)
+    branch = ControlNetModel(conditioning_embedding_out_channels=model["hint"], **shared).to(device)
+    optimizer = torch.optim.AdamW(branch.parameters(), lr=1e-5)
+    arrays = examples(model, options.batch)
+    latent = torch.from_numpy(arrays["moments"][..., :4]).permute(0, 3, 1, 2).to(device)
+    context, hint = torch.from_numpy(arrays["context"]).to(device), torch.from_numpy(arrays["hint"])
+    hint = hint.permute(0, 3, 1, 2).to(device)
+
+    def step():
+        noise, steps = torch.randn_like(latent), torch.randint(0, 1000, (options.batch,), device=device)
+        with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bfloat16"):
+            down, middle = branch(latent + noise, steps, context, hint, return_dict=False)
+            predicted = unet(
+                latent + noise,
+                steps,
+                context,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=middle,
+                return_dict=False,
+            )[0]
+        loss = torch.nn.functional.mse_loss(predicted.float(), noise)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    return step
+
+
+def measure_pipeline(folder, size, batch):
+    """Pictures a second from files to batches: the same operations one after the other, in parallel, cached."""
+    from utils.diffusion import pairs
+
+    found = pairs.load_pairs(folder)
+    for name, choices in (
+        ("one after the other", {"parallel": False, "prefetch": False}),
+        ("with prefetch", {"parallel": False}),
+        ("parallel and prefetch", {}),
+        ("parallel, cache and prefetch", {"cache": True}),
+    ):
+        dataset = pairs.make_dataset(found, size=size, batch_size=batch, **choices)
+        for _ in dataset if "cache" in choices else ():
+            pass
+        print(f"pipeline {name}: {pairs.images_per_second(dataset, seconds=5.0):.0f} pictures a second")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=("small", "real", "pipeline"))
+    parser.add_argument("--folder", help="a folder of pairs, for the pipeline")
+    parser.add_argument("--diffusers", action="store_true", help="measure diffusers instead of ours")
+    parser.add_argument("--size", type=int, default=128, help="side of the photos, for the real model")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--plain-attention", action="store_true", help="KerasCV's own attention")
+    parser.add_argument("--remat", action="store_true", help="gradient checkpointing")
+    parser.add_argument("--xla", action="store_true", help="jit_compile=True also on TensorFlow")
+    options = parser.parse_args()
+    if options.model == "pipeline":
+        measure_pipeline(options.folder, options.size, options.batch)
+        return
+    model = SMALL if options.model == "small" else REAL
+    model.setdefault("latent", options.size // 8)
+
+    began = time.perf_counter()
+    step = (diffusers_step if options.diffusers else keras_step)(model, options)
+    built = time.perf_counter()
+    step()
+    first = time.perf_counter() - built
+    seconds = []
+    for _ in range(options.steps):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{options.model} {'diffusers' if options.diffusers else 'ours'} batch {options.batch} {options.precision}: "
+        f"build {built - began:.0f} s, first {first:.1f} s, then {statistics.median(seconds):.3f} s, {memory:.1f} GiB"
+    )
+
+
+if __name__ == "__main__":
+    main()
