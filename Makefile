@@ -20,7 +20,7 @@ test: $(INSTALLED)  ## everything that CI checks, with the network cut off where
 
 checks:
 	ruff check . && ruff format --check .
-	pytest --nbval-lax -n $(JOBS) --dist loadfile tests $(wildcard lectures assignment)
+	pytest --nbval-lax -m 'not slow' -n $(JOBS) --dist loadfile tests $(wildcard lectures assignment)
 
 lab: $(INSTALLED)
 	jupyter lab

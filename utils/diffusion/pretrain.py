@@ -250,7 +250,6 @@ def caption_batches(cache: Path, tokenizer: WordTokenizer, batch: int, empty: fl
 
 def make_sampler(diffusion: LatentDiffusion) -> Sampler:
     sampler = Sampler(diffusion)
-    sampler.autocast = False  # its table and steps need float32 under mixed precision
     return sampler
 
 

@@ -96,7 +96,7 @@ class Sampler(keras.Model):
     """
 
     def __init__(self, diffusion: LatentDiffusion, controlnets=(), control_on="both", jit_compile="auto"):
-        super().__init__(name="sampler")
+        super().__init__(name="sampler", autocast=False)  # its table and steps stay float32 under mixed precision
         if control_on not in ("both", "conditional"):
             raise ValueError(f"Sampler: control_on must be 'both' or 'conditional', got {control_on!r}.")
         self.diffusion = diffusion
