@@ -9,6 +9,7 @@ Under build/run/<profile>/ it writes the executed notebooks, an HTML copy of eac
 import argparse
 import glob
 import json
+import logging
 import os
 import re
 import signal
@@ -23,6 +24,8 @@ from pathlib import Path
 
 import nbformat
 import psutil
+from nbconvert import HTMLExporter
+from nbgrader.utils import determine_grade, is_grade, is_solution
 from tqdm import tqdm
 
 EVERY_NOTEBOOK = ("lectures/*.ipynb", "assignment/*.ipynb")
@@ -80,8 +83,6 @@ def count_points(notebook):
         Points reached, points possible in test cells, points of questions that a person grades. A test cell that did
         not run counts as zero.
     """
-    from nbgrader.utils import determine_grade, is_grade, is_solution
-
     reached = possible = manual = 0.0
     for cell in filter(is_grade, notebook.cells):
         if is_solution(cell) or cell.cell_type != "code":
@@ -163,10 +164,6 @@ def explain(executed, source, status, log):
 
 def write_html(notebook, path):
     """Write a copy of `notebook` for the browser."""
-    import logging
-
-    from nbconvert import HTMLExporter
-
     logging.getLogger("traitlets").setLevel(logging.ERROR)  # else one warning for every image without alt text
     path.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
 
