@@ -9,6 +9,7 @@ import re
 import symtable
 
 import notebooks
+from utils.course.release import MARKER
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
@@ -150,6 +151,13 @@ def exercises_say_what_they_ask(notebook):
                 yield f"the text above exercise {exercise.name} does not state {wanted!r}"
 
 
+def markers_stand_alone(notebook):
+    for number, cell in enumerate(notebook.cells, 1):
+        for line in cell.source.splitlines():
+            if MARKER.search(line) and not re.fullmatch(r"\s*(### \w+ [\w ]+|<!-- ### \w+ \w+ -->)\s*", line):
+                yield f"cell {number}: `{line.strip()}`; nbgrader removes whole lines, so a marker needs one of its own"
+
+
 def graded_cells_are_whole(notebook):
     ids = [cell.metadata.nbgrader.grade_id for cell in notebook.cells if notebooks.is_graded(cell)]
     yield from (
@@ -197,6 +205,7 @@ RULES = (
     plain_words,
     every_figure_is_read,
     exercises_say_what_they_ask,
+    markers_stand_alone,
     graded_cells_are_whole,
     graded_path_is_plain_python,
     stubs_break_no_demonstration,
@@ -325,6 +334,7 @@ SPOILS = [
     (plain_words, add(new_markdown_cell("## \U0001f680 Start"))),
     (every_figure_is_read, lambda nb: nb.cells.append(shown(output_type="display_data", data={"image/png": ""}))),
     (exercises_say_what_they_ask, replace("Output", "Result")),
+    (markers_stand_alone, replace("<!-- ### END SOLUTION -->", "end <!-- ### END SOLUTION\n-->")),
     (graded_cells_are_whole, lambda nb: notebooks.exercises(nb)[0].test.metadata.nbgrader.update(points=99)),
     (graded_path_is_plain_python, lambda nb: first(nb, notebooks.is_setup).update(source="%matplotlib inline")),
     (stubs_break_no_demonstration, add(new_code_cell("def show():\n    return test_debug()"))),

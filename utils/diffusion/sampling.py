@@ -89,8 +89,8 @@ class Sampler(keras.Model):
     controlnets : sequence of keras.Model
         Branches from ``build_controlnet``, whose residuals are summed; none samples without control.
     control_on : {"both", "conditional"}
-        Whether control acts on both halves of the guidance or only on the one that sees the caption. The second is
-        cheaper, keeps more of the caption and follows the hint more closely at the same guidance.
+        Whether control acts on both halves of the guidance or only on the one that sees the caption. The second runs
+        the branch on half as many examples.
     jit_compile : bool or "auto"
         XLA. The JAX backend needs it.
     """
