@@ -294,7 +294,8 @@ def main(arguments=None):
     paths = find_notebooks(args.notebooks)
     folder = args.output / args.profile
     folder.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a program started in the background inherits an ignored SIGINT
+        signal.signal(number, interrupt)
     start = time.monotonic()
     try:
         results = run_all(paths, folder, args.profile, args.jobs, args.timeout)
