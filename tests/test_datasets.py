@@ -48,3 +48,31 @@ def test_missing_download_says_what_to_do(monkeypatch):
 def test_unknown_profile():
     with pytest.raises(ValueError, match="expected profile 'fast' or 'full', got 'slow'"):
         datasets.mnist("slow")
+
+
+@pytest.fixture(scope="module")
+def plays():
+    return datasets.shakespeare("fast")
+
+
+def test_plays_have_the_documented_form(plays):
+    assert [len(text) for text in plays] == [1_225_713, 92_125, 95_858]
+    assert len(set("".join(plays))) == 62 and set(plays.test) <= set(plays.train)
+    assert plays.test.startswith("FIRST WITCH:\nWhen shall we three meet again\nIn thunder, lightning, or in rain?\n\n")
+    assert not any("\n\n\n" in text or " \n" in text or text[-1] != "\n" for text in plays)
+
+
+def test_every_speech_has_a_speaker(plays):
+    heads = [speech.split("\n")[0] for text in plays for speech in text.split("\n\n")]
+    assert len(heads) > 5_000 and all(head.endswith(":") and head == head.upper() for head in heads)
+
+
+def test_full_plays_hold_more_and_keep_the_held_out_ones(plays):
+    full = datasets.shakespeare("full")
+    assert len(full.train) == 4_600_909 and full[1:] == plays[1:]
+    assert plays.train[:1000] in full.train and plays.test[:1000] not in full.train
+
+
+def test_plays_of_an_unknown_profile():
+    with pytest.raises(ValueError, match="shakespeare: expected profile 'fast' or 'full', got 'slow'"):
+        datasets.shakespeare("slow")

