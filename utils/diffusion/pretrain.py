@@ -164,7 +164,7 @@ def encode_latents(cache: Path) -> None:
             for i in range(0, len(photos), 512)
         ]
     )
-    mean, deviation = latents.mean(axis=(0, 1, 2)), latents.std(axis=(0, 1, 2))
+    mean, deviation = latents.mean(axis=(0, 1, 2), dtype="float64"), latents.std(axis=(0, 1, 2), dtype="float64")
     np.save(cache / "train_latents.npy", ((latents - mean) / deviation).astype("float16"))
     words = sorted({word for row in read_tables(cache)[0] for word in WordTokenizer.words(row["caption"])})
     config = small.SmallConfig(tuple(words), tuple(map(float, mean)), tuple(map(float, deviation)))
@@ -389,13 +389,13 @@ def main() -> None:
         return render(cache)
     if arguments.step == "export":
         return export(cache, arguments.weights, arguments.figures)
+    if arguments.step == "latents":  # in float32: sums of bfloat16 numbers stop growing
+        return encode_latents(cache)
     keras.config.set_dtype_policy("mixed_bfloat16")
     if arguments.step == "vae":
         train_vae(cache, steps)
     if arguments.step == "decoder":
         train_vae(cache, steps, only_decoder=True)
-    if arguments.step == "latents":
-        encode_latents(cache)
     if arguments.step == "unet":
         train_unet(cache, steps)
 
