@@ -11,7 +11,9 @@ beside Keras 3, so this is a script with its result. With an environment that ho
 inputs at 64 x 64; ``compare`` loads the files with Keras 3 and prints, for each part, the largest difference of the
 outputs relative to their largest value. FOLDER needs 4.3 GB.
 
-RESULT
+Result, Keras 2.15.0 and TensorFlow 2.15.1 against Keras 3.15.1 and TensorFlow 2.21, on a CPU: 8e-7 for the text encoder
+(123,060,480 parameters), 5e-6 for the VAE's encoder (34,163,664), 4e-6 for its decoder (49,490,199) and 5e-6 for the
+U-Net (859,520,964).
 """
 
 import argparse
@@ -48,12 +50,11 @@ def inputs(part):
     latent = rng.normal(size=(1, SIDE // 8, SIDE // 8, 4)).astype("float32")
     if part == "decoder":
         return latent
-    named = {
+    return {
         "latent": latent,
         "timestep_embedding": rng.uniform(-1, 1, (1, 320)).astype("float32"),
         "context": rng.normal(size=(1, TOKENS, 768)).astype("float32"),
     }
-    return named
 
 
 def write(folder):
