@@ -57,7 +57,8 @@ def _written_whole(path: pathlib.Path):
 def save_training(folder, trainer, step: int, history: dict, keep: int = 3) -> pathlib.Path:
     """Write ``step-<step>.npz``: the branch, the optimizer, the random state and the history. Keep the last ``keep``.
 
-    The frozen parts are not written. The file appears whole or not at all, and older files go only after that.
+    Frozen parts are not written; a decoder that is trained too is. The file appears whole or not at all, and older
+    files go only after that.
     """
     folder = pathlib.Path(folder)
     path = folder / f"step-{step:08d}.npz"
@@ -117,6 +118,7 @@ def _checkpoints(folder):
 
 def _state_variables(trainer):
     variables = {f"branch/{i}": variable for i, variable in enumerate(trainer.controlnet.variables)}
+    variables |= {f"decoder/{i}": variable for i, variable in enumerate(trainer.decoder_variables)}
     variables |= {f"optimizer/{i}": variable for i, variable in enumerate(trainer.optimizer.variables)}
     return {**variables, "noise_seed": trainer.noise_seed.state}
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from utils.diffusion import checkpoints
-from utils.diffusion.controlnet import build_controlled_unet
+from utils.diffusion.controlnet import build_controlled_unet, read_unet
 from utils.diffusion.stable_diffusion import (
     TRAIN_STEPS,
     LatentDiffusion,
@@ -58,6 +58,10 @@ class TrainingConfig:
         Their product is the batch that one update sees.
     learning_rate, warmup_updates, weight_decay, clip_norm
         AdamW with a rate that rises linearly over the first updates, and gradients clipped by their global norm.
+    decoder_learning_rate : float, optional
+        Also train the U-Net's decoder, at this lower rate and without weight decay ("sd_locked = False" in the
+        published code, 2e-6 there). It then listens to control better and forgets some of what it knew. None, the
+        default, keeps it frozen. Save the U-Net too afterwards.
     ema : float, optional
         Momentum of the moving average of the weights for each *update*; None for none.
     min_snr : float, optional
@@ -78,6 +82,7 @@ class TrainingConfig:
     batch_size: int = 8
     accumulation: int = 2
     learning_rate: float = 1e-5
+    decoder_learning_rate: float | None = None
     warmup_updates: int = 100
     weight_decay: float = 1e-2
     clip_norm: float = 1.0
@@ -135,6 +140,7 @@ class ControlNetTrainer(keras.Model):
         self.controlnet = controlnet
         self.unet = build_controlled_unet(diffusion.unet, remat=remat)
         self.unet.trainable = False
+        self.decoder_variables = _unlock_decoder(diffusion.unet) if config.decoder_learning_rate else []
         self.text_encoder = diffusion.text_encoder
         self.image_encoder = diffusion.image_encoder
         self.config = config
@@ -142,7 +148,8 @@ class ControlNetTrainer(keras.Model):
         self._draw_latents = diffusion.draw_latents
         self._empty_context = _empty_context(diffusion) if config.prompt_dropout else None
         self._embedding_width = diffusion.unet.get_layer("timestep_embedding").output.shape[-1]
-        self.compile(optimizer=make_optimizer(config), jit_compile=_jit_choice(config.jit_compile))
+        optimizer = make_optimizer(config, self.decoder_variables)
+        self.compile(optimizer=optimizer, jit_compile=_jit_choice(config.jit_compile))
         self.optimizer.build(self.trainable_variables)
         self.built = True
 
@@ -184,39 +191,51 @@ class ControlNetTrainer(keras.Model):
             each = each * ops.take(ops.convert_to_tensor(min_snr_weights(self.config.min_snr)), y_pred["timesteps"])
         return ops.mean(each)
 
-    def averaged_weights(self) -> list[np.ndarray]:
-        """The moving averages of the branch's weights, in the order of its ``trainable_variables``."""
-        averages = [variable for variable in self.optimizer.variables if variable.path.endswith("_average")]
-        source = averages if self.config.ema is not None else self.controlnet.trainable_variables
-        return [np.array(ops.convert_to_numpy(variable)) for variable in source]
-
     def use_averages(self) -> None:
-        """Put the averaged weights into the branch."""
-        for variable, value in zip(self.controlnet.trainable_variables, self.averaged_weights(), strict=True):
-            variable.assign(value)
+        """Put the averaged weights into what is trained, if the configuration asks for an average."""
+        if self.config.ema is not None:
+            self.optimizer.finalize_variable_values(self.trainable_variables)
 
     def with_averages(self, function: Callable):
         """Call ``function()`` while the averaged weights are in the branch; return what it returns."""
-        variables = self.controlnet.trainable_variables
-        present = [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+        present = [np.array(ops.convert_to_numpy(variable)) for variable in self.trainable_variables]
         try:
             self.use_averages()
             return function()
         finally:
-            for variable, value in zip(variables, present, strict=True):
+            for variable, value in zip(self.trainable_variables, present, strict=True):
                 variable.assign(value)
 
 
-def make_optimizer(config: TrainingConfig) -> keras.optimizers.Optimizer:
-    """AdamW with warm-up, accumulation, a global clip and an average of the weights, as the configuration says."""
-    rate = config.learning_rate
+def _unlock_decoder(unet: keras.Model) -> list:
+    """Make the layers of the U-Net's decoder trainable again; return their variables."""
+    decoder = read_unet(unet).decoder
+    for layer in decoder:
+        layer.trainable = True
+    return [variable for layer in decoder for variable in layer.trainable_variables]
+
+
+def make_optimizer(config: TrainingConfig, decoder_variables: Sequence = ()) -> keras.optimizers.Optimizer:
+    """AdamW with warm-up, accumulation, a global clip and an average of the weights, as the configuration says.
+
+    The decoder's variables, if there are any, get an AdamW of their own with their own rate.
+    """
+    branch = _adamw(config, config.learning_rate, config.weight_decay)
+    if not decoder_variables:
+        return branch
+    decoder = _adamw(config, config.decoder_learning_rate, weight_decay=0.0)
+    paths = {variable.path: decoder for variable in decoder_variables}
+    return keras.optimizers.MultiOptimizer(keras.optimizers.OptimizerMap(branch, paths))
+
+
+def _adamw(config, rate, weight_decay):
     if config.warmup_updates:
         first = rate / (config.warmup_updates + 1)
         batches = config.warmup_updates * config.accumulation  # Keras's schedules count batches, not updates
         rate = keras.optimizers.schedules.PolynomialDecay(first, batches, rate)
     return keras.optimizers.AdamW(
         rate,
-        weight_decay=config.weight_decay,
+        weight_decay=weight_decay,
         global_clipnorm=config.clip_norm,
         gradient_accumulation_steps=config.accumulation if config.accumulation > 1 else None,
         use_ema=config.ema is not None,
