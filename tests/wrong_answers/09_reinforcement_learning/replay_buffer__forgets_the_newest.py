@@ -1,0 +1,17 @@
+# fails with: the oldest steps are forgotten
+class ReplayBuffer:
+    def __init__(self, capacity):
+        self.steps, self.capacity = [], capacity
+
+    def __len__(self):
+        return len(self.steps)
+
+    def add(self, state, action, reward, next_state, terminated):
+        if len(self.steps) < self.capacity:
+            self.steps.append((np.array(state), action, reward, np.array(next_state), terminated))
+
+    def sample(self, batch_size, rng):
+        if batch_size > len(self.steps):
+            raise ValueError("too few steps")
+        chosen = rng.choice(len(self.steps), batch_size, replace=False)
+        return tuple(np.array(column) for column in zip(*(self.steps[i] for i in chosen)))

@@ -1,0 +1,15 @@
+# fails with: a ValueError has to be raised
+class ReplayBuffer:
+    def __init__(self, capacity):
+        self.steps, self.capacity = [], capacity
+
+    def __len__(self):
+        return len(self.steps)
+
+    def add(self, state, action, reward, next_state, terminated):
+        self.steps.append((np.array(state), action, reward, np.array(next_state), terminated))
+        self.steps = self.steps[-self.capacity :]
+
+    def sample(self, batch_size, rng):
+        chosen = rng.permutation(len(self.steps))[:batch_size]
+        return tuple(np.array(column) for column in zip(*(self.steps[i] for i in chosen)))
