@@ -1,0 +1,18 @@
+# fails with: each pair counts as often as its word occurs
+def bpe_merge(words):
+    counts = Counter()
+    for word, times in words.items():
+        for pair in pairwise(word):
+            counts[pair] += 1
+    if not counts:
+        raise ValueError("nothing to merge")
+    best = min(counts, key=lambda pair: (-counts[pair], pair))
+    merged = Counter()
+    for word, times in words.items():
+        symbols, i = [], 0
+        while i < len(word):
+            joined = word[i : i + 2] == best
+            symbols.append("".join(word[i : i + 2]) if joined else word[i])
+            i += 2 if joined else 1
+        merged[tuple(symbols)] += times
+    return best, dict(merged)
