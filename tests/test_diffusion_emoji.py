@@ -148,3 +148,17 @@ def test_written_pairs_are_read_back_as_they_were(tmp_path, pairs):
 
     for path, pair in zip(read.photos, pairs, strict=False):
         assert (tf.io.decode_image(tf.io.read_file(str(path))).numpy() == pair.photo).all()
+
+
+def test_bundled_pairs_are_written_once_and_whole(tmp_path, monkeypatch):
+    few = emoji.load_drawings()[:3]
+    monkeypatch.setattr(emoji, "load_drawings", lambda: few)
+    folder = emoji.bundled_pairs(tmp_path / "pairs", variants=2)
+    names = sorted(path.name for path in (folder / "photos").iterdir())
+    assert len(names) == 6 and [name.split("_")[1] for name in names[:3]] == [f"{d.code}.png" for d in few]
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs"], "nothing unfinished is left beside it"
+    photo = (folder / "photos" / names[0]).read_bytes()
+    (folder / "photos" / names[1]).unlink()
+    assert emoji.bundled_pairs(folder, variants=2) == folder and not (folder / "photos" / names[1]).exists()
+    again = emoji.bundled_pairs(tmp_path / "again", variants=2)
+    assert (again / "photos" / names[0]).read_bytes() == photo

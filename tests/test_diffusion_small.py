@@ -1,8 +1,9 @@
 """The small model's files, and the script that trains it: restarts, batches, clear stops."""
 
+import dataclasses
 import json
 
-from utils.diffusion import pretrain, small
+from utils.diffusion import checkpoints, controlnet, metrics, pretrain, small
 
 import keras
 import numpy as np
@@ -217,3 +218,49 @@ def test_caption_trainer_loss_by_hand_and_it_learns(cache, diffusion):
     assert float(model.compute_loss(batch, y_pred=prediction)) == pytest.approx(0.25 * weights.mean(), rel=1e-4)
     losses = [float(model.train_on_batch(make_batch(step))) for step in range(40)]
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:4])
+
+
+# The branch
+
+
+@pytest.fixture
+def sketches(cache):
+    rng = np.random.default_rng(0)
+    for side in ("train", "held_out"):
+        np.save(cache / f"{side}_sketches.npy", rng.integers(0, 256, (2, 32, 32), dtype="uint8"))
+        np.save(cache / f"{side}_photos.npy", rng.integers(0, 256, (2, 32, 32, 3), dtype="uint8"))
+    return cache
+
+
+def test_branch_learns_from_the_cached_latents_and_inverted_sketches(sketches, diffusion):
+    examples = pretrain.branch_examples(sketches, CONFIG, diffusion)
+    assert {name: array.shape for name, array in examples.items()} == {
+        "moments": (2, 8, 8, 8),
+        "context": (2, 10, 32),
+        "hint": (2, 32, 32, 3),
+    }
+    latents = np.asarray(diffusion.draw_latents(examples["moments"], seed=0))
+    assert np.allclose(latents, np.load(sketches / "train_latents.npy"), atol=0.01)
+    assert (examples["hint"][..., 1] == 255 - np.load(sketches / "train_sketches.npy")).all()
+    assert np.allclose(examples["context"][0], diffusion.encode_text("a red tent on a blue background")[0], atol=0.01)
+
+
+def test_branch_is_exported_logged_and_goes_on(sketches, monkeypatch):
+    own = small.build_small_model(CONFIG)  # training freezes it
+    few = dataclasses.replace(pretrain.BRANCH, batch_size=2, save_every=1, preview_every=2, warmup_updates=0)
+    monkeypatch.setattr(pretrain, "BRANCH", few)
+    monkeypatch.setattr(pretrain, "load_trained", lambda cache: (CONFIG, own))
+    for steps in (2, 4):
+        pretrain.train_branch(sketches, steps, sketches / "weights")
+    log = [json.loads(line) for line in (sketches / "checkpoints" / "branch" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == [2, 4] and "silhouette_iou" in log[0] and "main_colour" in log[0]
+    branch = controlnet.build_controlnet(own.unet, hint_widths=small.HINT_WIDTHS)
+    checkpoints.load_controlnet(branch, sketches / "weights" / small.BRANCH_FILE)
+    assert any(np.any(weights) for weights in branch.get_layer("zero_0").get_weights()), "the exits have moved"
+    small.save_small_model(own, CONFIG, sketches / "weights")
+    monkeypatch.setitem(pretrain.VARIANTS, "held_out", 1)
+    monkeypatch.setattr(metrics, "normalise", lambda value, floor, ceiling: value)  # noise has no range
+    results = pretrain.evaluate_branch(sketches, sketches / "weights", seeds=1)
+    assert results["sketches"] == 2 and len(results["control"]) == 4
+    assert list(results["captions"]) == ["no control", "shuffled sketches", "control"]
+    assert json.loads((sketches / "weights" / "control.json").read_text())["seeds"] == 1

@@ -53,3 +53,16 @@ def test_learning_curves_draw_training_and_validation():
     assert [line.get_label() for line in loss.lines] == ["training", "validation"]
     assert loss.lines[1].get_ydata().tolist() == [2.5, 1.5] and loss.get_xlabel() == "epoch"
     assert len(accuracy.lines) == 1
+
+
+def test_rows_have_labels_and_titles():
+    pictures = np.zeros((3, 4, 5, 3), "uint8")
+    fig = plotting.show_rows({"sketch": pictures, "truth": pictures / 255}, titles=["a", "b\nc", "d"])
+    assert [ax.get_ylabel() for ax in fig.axes[::3]] == ["sketch", "truth"]
+    assert [ax.get_title() for ax in fig.axes[:3]] == ["a", "b\nc", "d"]
+    assert all(len(ax.images) == 1 for ax in fig.axes)
+
+
+def test_rows_of_unequal_length_are_refused():
+    with pytest.raises(ValueError, match="'truth': 2"):
+        plotting.show_rows({"sketch": np.zeros((3, 4, 4, 3)), "truth": np.zeros((2, 4, 4, 3))})

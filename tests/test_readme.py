@@ -1,4 +1,4 @@
-"""The README's table of lectures says what the notebooks say: title, minutes, points."""
+"""The README's table says what the notebooks say: title, minutes, points."""
 
 import re
 
@@ -11,23 +11,24 @@ README = (notebooks.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def expected_row(name):
-    """Return the first four columns of the row for the lecture `name`."""
+    """Return the first four columns of the row for `name`; the assignment has the letter A for a number."""
     notebook = notebooks.load(name)
     opening = notebook.cells[0].source
-    number, title = re.match(r"# (\d+)\. (.+)", opening).groups()
+    number, title = re.match(r"# (?:(\d+)\. )?(.+)", opening).groups()
+    label = f"{int(number):02}" if number else "A"
     minutes = re.search(r"(\d+) min reading, (\d+) min exercises", opening)
     assert minutes, f"{name}: the first cell states no `... min reading, ... min exercises`"
     graded = [cell for cell in notebook.cells if is_grade(cell)]
     manual = sum(cell.metadata.nbgrader.points for cell in graded if is_solution(cell))
     auto = sum(cell.metadata.nbgrader.points for cell in graded) - manual
-    return f"| [{int(number):02}]({name}) | {title} | {minutes[1]} + {minutes[2]} min | {auto:g} + {manual:g} |"
+    return f"| [{label}]({name}) | {title} | {minutes[1]} + {minutes[2]} min | {auto:g} + {manual:g} |"
 
 
-@pytest.mark.parametrize("name", [name for name in notebooks.NOTEBOOKS if name.startswith("lectures/")])
-def test_row_of_the_lecture(name):
+@pytest.mark.parametrize("name", notebooks.NOTEBOOKS)
+def test_row_of_the_notebook(name):
     assert expected_row(name) in README
 
 
 def test_no_row_without_a_notebook():
-    rows = re.findall(r"^\| \[\d+\]\((.+?)\)", README, flags=re.MULTILINE)
-    assert rows == [name for name in notebooks.NOTEBOOKS if name.startswith("lectures/")]
+    rows = re.findall(r"^\| \[(?:\d+|A)\]\((.+?)\)", README, flags=re.MULTILINE)
+    assert sorted(rows) == notebooks.NOTEBOOKS

@@ -30,6 +30,13 @@ def test_folder_is_ready_to_be_handed_out(course):
     assert not (course / "student" / "utils" / "course").exists()
 
 
+def test_weights_beside_a_notebook_are_handed_out(course):
+    (course / "lectures" / "weights").mkdir()
+    (course / "lectures" / "weights" / "model.safetensors").write_bytes(b"0")
+    release.release(course, course / "student")
+    assert (course / "student" / "lectures" / "weights" / "model.safetensors").read_bytes() == b"0"
+
+
 def test_stubs_stand_where_solutions_were(course):
     release.release(course, course / "student")
     student = nbformat.read(course / "student" / "lectures" / "01_sample.ipynb", as_version=4)

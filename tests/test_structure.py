@@ -212,7 +212,7 @@ RULES = (
 )
 
 
-# Rules for lectures
+# Rules of the house style
 
 
 def opens_with_what_it_is(notebook):
@@ -264,16 +264,15 @@ def graded_by_test_and_by_person(notebook):
         yield "no exam question that a person grades"
 
 
-LECTURE_RULES = (
+STYLE_RULES = (
     opens_with_what_it_is,
     sections_predict_and_observe,
     closes_with_what_to_keep,
     enough_is_checked,
     graded_by_test_and_by_person,
 )
+CASES = [(name, rule) for name in notebooks.NOTEBOOKS for rule in RULES + STYLE_RULES]
 LECTURES = [name for name in notebooks.NOTEBOOKS if name.startswith("lectures/")]
-CASES = [(name, rule) for name in notebooks.NOTEBOOKS for rule in RULES]
-CASES += [(name, rule) for name in LECTURES for rule in LECTURE_RULES]
 
 
 @pytest.mark.parametrize(("name", "rule"), CASES, ids=lambda case: getattr(case, "__name__", case))

@@ -61,6 +61,47 @@ def show_images(images, titles: Sequence[str] | None = None, columns: int = 8, l
     return fig
 
 
+def show_rows(rows: Mapping[str, object], titles: Sequence[str] | None = None, size: float = 1.0):
+    """Show pictures in rows, uninterpolated, each row with its label on the left.
+
+    Parameters
+    ----------
+    rows : mapping of str to array_like
+        Label to pictures of shape (n, height, width, 3), uint8 or float in [0, 1]; n is the same in every row.
+    titles : sequence of str, optional
+        One title a column.
+    size : float
+        Width and height of a picture in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the rows, or the titles, differ in number.
+    """
+    counts = {label: len(pictures) for label, pictures in rows.items()} | ({"titles": len(titles)} if titles else {})
+    if len(set(counts.values())) != 1:
+        raise ValueError(f"rows: expected as many pictures in each row as titles, got {counts}")
+    columns = next(iter(counts.values()))
+    lines = 1 + max(title.count("\n") for title in titles) if titles else 0
+    height = len(rows) * size * 1.04 + 0.13 * lines
+    fig, axes = plt.subplots(len(rows), columns, figsize=(columns * size + 0.8, height), squeeze=False)
+    for line, (label, pictures) in zip(axes, rows.items(), strict=True):
+        for axis, picture in zip(line, pictures, strict=True):
+            axis.imshow(picture)
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+    for axis, title in zip(axes[0], titles or (), strict=False):
+        axis.set_title(title, fontsize=7, loc="center")
+    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+    return fig
+
+
 def learning_curves(histories: Mapping[str, object], metrics: Sequence[str] = ("loss", "accuracy"), title: str = ""):
     """Draw training and validation curves over epochs, one panel a metric.
 

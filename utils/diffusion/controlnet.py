@@ -210,7 +210,7 @@ def _fresh(source, name):
         linear = isinstance(source.proj1, layers.Dense)
         copy = SpatialTransformer(attention.num_heads, attention.head_size, fully_connected=linear, name=name)
         return fuse_transformer(copy) if isinstance(attention, FusedCrossAttention) else copy
-    return type(source).from_config({**source.get_config(), "name": name})
+    return type(source).from_config({**source.get_config(), "name": name, "trainable": True})  # also of a frozen U-Net
 
 
 def _encode_hint(hint, widths, channels):

@@ -1,8 +1,9 @@
 """Train the small pretrained model: `python -m utils.diffusion.pretrain STEP --cache FOLDER`.
 
-The steps, in order: `render` the pairs, train the `vae`, encode the `latents`, train the `unet` with its text encoder,
-train the `decoder` further with the encoder frozen (the latents stay as they are), `export` the weights as fp16 with
-their curves and samples. Each step reads what the ones before left in the cache folder. The training steps save
+The steps, in order: `render` the pairs, train the `vae`, encode the `latents`, train the `unet` with its text
+encoder, train the `decoder` further with the encoder frozen (the latents stay as they are), train a ControlNet, the
+`branch`, on the sketches as the assignment's notebook does, `export` the weights as fp16 with their curves and
+samples, `evaluate` the branch. Each step reads what the ones before left in the cache folder. The training steps save
 checkpoints and go on from the last one when they are started again.
 """
 
@@ -15,7 +16,8 @@ import time
 from multiprocessing import Pool
 from pathlib import Path
 
-from utils.diffusion import autoencoder, emoji, metrics, small
+from utils.diffusion import autoencoder, checkpoints, emoji, metrics, small
+from utils.diffusion.controlnet import build_controlnet
 from utils.diffusion.sampling import Sampler
 from utils.diffusion.stable_diffusion import (
     TRAIN_STEPS,
@@ -24,7 +26,8 @@ from utils.diffusion.stable_diffusion import (
     add_noise,
     timestep_embedding,
 )
-from utils.diffusion.training import min_snr_weights
+from utils.diffusion.training import ControlNetTrainer, TrainingConfig, min_snr_weights
+from utils.diffusion.training import train as train_controlnet
 
 import keras
 import numpy as np
@@ -32,7 +35,7 @@ from keras import ops
 
 SIZE = 64
 VARIANTS = {"train": 32, "held_out": 10}  # pairs of one drawing
-STEPS = {"vae": 8000, "decoder": 8000, "unet": 40000}  # updates of each run
+STEPS = {"vae": 8000, "decoder": 8000, "unet": 40000, "branch": 8000}  # updates of each run
 
 
 def _variants(task) -> list[emoji.Pair]:
@@ -308,14 +311,117 @@ def train_unet(cache: Path, steps: int, batch: int = 32, learning_rate: float = 
     train(model, cache / "checkpoints" / "unet", steps, make_batch, evaluate, every=500)
 
 
-def export(cache: Path, weights: Path, figures: Path) -> None:
-    """Write the averaged weights so far as fp16, and the loss curves and samples of things never seen as PNG."""
+def load_trained(cache: Path) -> tuple[small.SmallConfig, LatentDiffusion]:
+    """Build the small model and put the averaged weights of every part that has been trained into it."""
     config, diffusion = load_vae(cache)
     trained = cache / "checkpoints" / "unet" / "ema.weights.h5"
     if trained.exists():
         model = CaptionTrainer(diffusion.unet, diffusion.text_encoder)
         model(caption_batches(cache, diffusion.tokenizer, 2)(0))
         model.load_weights(trained)
+    return config, diffusion
+
+
+def branch_examples(cache: Path, config: small.SmallConfig, diffusion: LatentDiffusion) -> dict[str, np.ndarray]:
+    """Return the training pairs as `training.cache_examples` does, from the latents that are cached already.
+
+    Those are the means of the moments; a log-variance of -30 makes drawing from them return the mean.
+    """
+    latents = np.load(cache / "train_latents.npy")
+    mean, deviation = (np.array(v, "float32") for v in (config.latent_mean, config.latent_deviation))
+    means = (latents * deviation + mean).astype("float16")
+    captions = [row["caption"] for row in read_tables(cache)[0]]
+    hints = 255 - np.load(cache / "train_sketches.npy")  # white on black
+    return {
+        "moments": np.concatenate([means, np.full_like(means, -30.0)], axis=-1),
+        "context": diffusion.encode_text(captions, batch_size=512).astype("float16"),
+        "hint": np.repeat(hints[..., None], 3, axis=-1),
+    }
+
+
+BRANCH = TrainingConfig(
+    batch_size=16,
+    accumulation=1,
+    learning_rate=5e-4,
+    warmup_updates=50,
+    ema=0.998,
+    prompt_dropout=0.3,
+    save_every=250,
+    preview_every=1000,
+)
+
+
+def train_branch(cache: Path, steps: int, weights: Path) -> None:
+    """Train the ControlNet that the course ships, with its scores on things never seen in the log, and export it."""
+    config, diffusion = load_trained(cache)
+    branch = build_controlnet(diffusion.unet, hint_widths=small.HINT_WIDTHS)
+    settings = dataclasses.replace(BRANCH, steps=steps)
+    trainer = ControlNetTrainer(diffusion, branch, settings)
+    folder = cache / "checkpoints" / "branch"
+    sampler = Sampler(diffusion, [branch], control_on="conditional")
+    every = VARIANTS["held_out"]
+    table = read_tables(cache)[1][::every]
+    truth = np.load(cache / "held_out_photos.npy", mmap_mode="r")[::every]
+    sketches = np.load(cache / "held_out_sketches.npy", mmap_mode="r")[::every]
+    hints = np.repeat(1.0 - sketches[..., None].astype("float32") / 255, 3, axis=-1)
+    contexts = diffusion.encode_text([row["caption"] for row in table])
+
+    def preview():
+        pictures = diffusion.decode(sampler.sample(contexts, hints, steps=15, guidance=3.0))
+        scores = metrics.control_scores(pictures, truth)
+        scores |= metrics.caption_scores(
+            pictures, [row["background"] for row in table], [row["colours"][0] for row in table]
+        )
+        row = {"step": int(trainer.optimizer.iterations)}
+        row |= {name: round(float(values.mean()), 3) for name, values in scores.items()}
+        with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row, flush=True)
+        return row
+
+    examples = branch_examples(cache, config, diffusion)
+    train_controlnet(trainer, examples, folder=folder, preview=preview, progress=False)
+    checkpoints.save_controlnet(branch, weights / small.BRANCH_FILE, dtype="float16")
+
+
+def evaluate_branch(cache: Path, weights: Path, count: int = 128, seeds: int = 3) -> dict:
+    """Measure the exported branch on things never seen, write `control.json` beside the weights and return it.
+
+    It holds `control_table`'s rows with 95 % intervals, and for each way of sampling the shares of pictures whose
+    background and main colour are as asked and the KID.
+    """
+    diffusion = small.load_small_model(weights)
+    branch = build_controlnet(diffusion.unet, hint_widths=small.HINT_WIDTHS)
+    checkpoints.load_controlnet(branch, weights / small.BRANCH_FILE)
+    sampler = Sampler(diffusion, [branch], control_on="conditional")
+    some = slice(None, count * VARIANTS["held_out"], VARIANTS["held_out"])
+    table, truth = read_tables(cache)[1][some], np.load(cache / "held_out_photos.npy", mmap_mode="r")[some]
+    sketches = np.load(cache / "held_out_sketches.npy", mmap_mode="r")[some]
+    hints = np.repeat(1.0 - sketches[..., None].astype("float32") / 255, 3, axis=-1)
+    contexts = diffusion.encode_text([row["caption"] for row in table])
+    ways = {"no control": (hints, 0.0), "shuffled sketches": (np.roll(hints, 7, axis=0), 1.0), "control": (hints, 1.0)}
+    drawn, captions = {}, {}
+    reference = metrics.vae_features(truth, diffusion.image_encoder)
+    for name, (sketch, scale) in ways.items():
+        options = {"steps": 20, "guidance": 3.0, "control_scale": scale}
+        rounds = [sampler.sample(contexts, sketch, seed=seed, **options) for seed in range(seeds)]
+        drawn[name] = np.stack([diffusion.decode(latents) for latents in rounds])
+        backgrounds, mains = [row["background"] for row in table], [row["colours"][0] for row in table]
+        scores = [metrics.caption_scores(pictures, backgrounds, mains) for pictures in drawn[name]]
+        captions[name] = {k: metrics.bootstrap_interval(np.stack([s[k] for s in scores])) for k in scores[0]}
+        features = [metrics.vae_features(pictures, diffusion.image_encoder) for pictures in drawn[name]]
+        captions[name]["kid"] = metrics.kid(np.concatenate(features), reference)
+    ceiling = diffusion.decode(np.asarray(diffusion.draw_latents(diffusion.encode_images(to_float(truth)))))
+    rows = metrics.control_table(truth, drawn.pop("control"), drawn, ceiling)
+    results = {"sketches": len(table), "seeds": seeds, "control": rows, "captions": captions}
+    (weights / "control.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=1))
+    return results
+
+
+def export(cache: Path, weights: Path, figures: Path) -> None:
+    """Write the averaged weights so far as fp16, and the loss curves and samples of things never seen as PNG."""
+    config, diffusion = load_trained(cache)
     small.save_small_model(diffusion, config, weights)
     diffusion = small.load_small_model(weights)
     results = measure(cache, diffusion)
@@ -378,26 +484,31 @@ def draw_samples(cache: Path, diffusion: LatentDiffusion, path: Path, count: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["render", "vae", "latents", "unet", "decoder", "export"])
+    parser.add_argument("step", choices=["render", "vae", "latents", "unet", "decoder", "branch", "export", "evaluate"])
     parser.add_argument("--cache", type=Path, required=True, help="folder for pairs, latents, checkpoints and logs")
     parser.add_argument("--steps", type=int, help=f"updates in all, where the learning rate's schedule ends: {STEPS}")
-    parser.add_argument("--weights", type=Path, default=Path("assignment/weights"), help="where `export` writes")
+    parser.add_argument(
+        "--weights", type=Path, default=Path("assignment/weights"), help="where `branch` and `export` write"
+    )
     parser.add_argument("--figures", type=Path, default=Path("assignment/figures"), help="where `export` draws")
     arguments = parser.parse_args()
-    cache, steps = arguments.cache, arguments.steps or STEPS.get(arguments.step)
-    if arguments.step == "render":
-        return render(cache)
-    if arguments.step == "export":
-        return export(cache, arguments.weights, arguments.figures)
-    if arguments.step == "latents":  # in float32: sums of bfloat16 numbers stop growing
-        return encode_latents(cache)
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    if arguments.step == "vae":
-        train_vae(cache, steps)
-    if arguments.step == "decoder":
-        train_vae(cache, steps, only_decoder=True)
-    if arguments.step == "unet":
-        train_unet(cache, steps)
+    step, cache, weights = arguments.step, arguments.cache, arguments.weights
+    steps = arguments.steps or STEPS.get(step)
+    in_float32 = {  # sums of many bfloat16 numbers would stop growing
+        "render": lambda: render(cache),
+        "latents": lambda: encode_latents(cache),
+        "export": lambda: export(cache, weights, arguments.figures),
+        "evaluate": lambda: evaluate_branch(cache, weights),
+    }
+    in_bfloat16 = {
+        "vae": lambda: train_vae(cache, steps),
+        "decoder": lambda: train_vae(cache, steps, only_decoder=True),
+        "unet": lambda: train_unet(cache, steps),
+        "branch": lambda: train_branch(cache, steps, weights),
+    }
+    if step in in_bfloat16:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    (in_float32 | in_bfloat16)[step]()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 CONFIG_FILE = "small_model.json"
+BRANCH_FILE = "controlnet.safetensors"  # of `checkpoints.save_controlnet`
+HINT_WIDTHS = (16, 32, 96)  # of its ControlNet's hint encoder: the published ones, but for a VAE that shrinks by 4
 
 
 class WeightsError(RuntimeError):

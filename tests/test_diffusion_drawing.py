@@ -1,0 +1,87 @@
+"""The drawing page: what the mouse does becomes a sketch, and the buttons do what they say."""
+
+from utils.diffusion import drawing
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def calls():
+    return []
+
+
+@pytest.fixture
+def pad(calls):
+    def make_pictures(sketch, caption):
+        calls.append((sketch, caption))
+        return np.zeros((3, 64, 64, 3), "uint8")
+
+    return drawing.SketchPad(make_pictures, size=64, caption="a red spoon", side=320)
+
+
+def drag(pad, *points):
+    """Move the mouse with its button pressed; the canvas calls these functions for the browser's events."""
+    pad._down(*points[0])
+    for point in points[1:]:
+        pad._move(*point)
+    pad._up(*points[-1])
+
+
+def test_strokes_become_a_sketch(pad):
+    drag(pad, (80, 160), (240, 160))
+    pad._move(10, 10)  # the button is not pressed any more
+    sketch = pad.sketch()
+    assert sketch.shape == (64, 64, 3) and sketch.dtype == np.uint8
+    assert sketch[32, 32].max() < 80 and (sketch == 255).mean() > 0.9
+    rows, columns = np.nonzero(sketch[..., 0] < 128)
+    assert set(rows) <= {31, 32} and (columns.min(), columns.max()) == (15, 48)
+
+
+def test_line_width_is_that_of_the_sketch():
+    thin, thick = (drawing.draw_strokes([[(0, 32), (64, 32)]], 64, 64, width) for width in (1, 4))
+    assert (255 - thin[:, 32, 0].astype(int)).sum() == pytest.approx(255, rel=0.2)
+    assert (255 - thick[:, 32, 0].astype(int)).sum() == pytest.approx(4 * 255, rel=0.2)
+
+
+def test_a_click_is_a_dot():
+    dot = drawing.draw_strokes([[(32, 32)]], 64, 64, 2)
+    assert dot[32, 32].max() < 128 and (dot < 255).any(axis=-1).sum() <= 16
+
+
+def test_button_makes_pictures(pad, calls):
+    drag(pad, (10, 10), (200, 200))
+    pad.make_button.click()
+    ((sketch, caption),) = calls
+    assert np.array_equal(sketch, pad.sketch()) and caption == "a red spoon"
+    assert bytes(pad.result.value).startswith(b"\x89PNG") and "3 pictures" in pad.message.value
+    assert not pad.make_button.disabled
+
+
+def test_empty_canvas_is_said(pad, calls):
+    pad.make_button.click()
+    assert not calls and "empty" in pad.message.value
+
+
+def test_clear_forgets(pad):
+    drag(pad, (10, 10), (200, 200))
+    pad.clear_button.click()
+    assert pad.strokes == [] and (pad.sketch() == 255).all()
+
+
+def test_error_is_shown(calls):
+    def fails(sketch, caption):
+        raise ValueError("no such word")
+
+    pad = drawing.SketchPad(fails)
+    drag(pad, (10, 10), (20, 20))
+    pad.make()
+    assert "no such word" in pad.message.value and not pad.make_button.disabled
+
+
+def test_front_end_is_known_by_the_servers_session(monkeypatch):
+    for name in ("JPY_SESSION_NAME", "VSCODE_PID"):
+        monkeypatch.delenv(name, raising=False)
+    assert not drawing.has_front_end()
+    monkeypatch.setenv("JPY_SESSION_NAME", "sketch.ipynb")
+    assert drawing.has_front_end()

@@ -1,0 +1,167 @@
+"""A page on which a person draws a sketch with the mouse and gets a picture (ipycanvas).
+
+The strokes are kept as points and drawn again with Pillow at the size that the model reads, so that the sketch does not
+depend on what the browser sends back.
+"""
+
+import io
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from ipycanvas import Canvas
+from ipywidgets import HTML, Button, HBox, Image, Text, VBox
+from PIL import Image as Picture
+from PIL import ImageDraw
+
+SMOOTH = 8  # a sketch is drawn this many times larger and then made smaller, so that its lines have soft edges
+
+
+def has_front_end() -> bool:
+    """Tell whether a notebook's window is attached to this kernel: Jupyter's server names the session, VS Code itself.
+
+    In batch runs (papermill, nbconvert, nbval, nbgrader) there is none, and a widget would show nothing.
+    """
+    return "JPY_SESSION_NAME" in os.environ or "VSCODE_PID" in os.environ
+
+
+def draw_strokes(strokes: Sequence[Sequence[tuple[float, float]]], size: int, side: int, width: float) -> np.ndarray:
+    """Draw strokes as black lines on white.
+
+    Parameters
+    ----------
+    strokes : sequence of sequences of (x, y)
+        Points in pixels of the canvas; a stroke of one point becomes a dot.
+    size : int
+        Side of the sketch in pixels.
+    side : int
+        Side of the canvas in pixels.
+    width : float
+        Width of a line in pixels of the sketch.
+
+    Returns
+    -------
+    np.ndarray
+        uint8, shape (size, size, 3).
+    """
+    scale, half = SMOOTH * size / side, SMOOTH * width / 2
+    page = Picture.new("L", (SMOOTH * size, SMOOTH * size), 255)
+    pen = ImageDraw.Draw(page)
+    for stroke in strokes:
+        points = [(x * scale, y * scale) for x, y in stroke]
+        if len(points) > 1:
+            pen.line(points, fill=0, width=round(2 * half))
+        for x, y in points:  # round ends and joints
+            pen.ellipse((x - half, y - half, x + half, y + half), fill=0)
+    grey = np.asarray(page.resize((size, size), Picture.Resampling.BOX))
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def picture_row(pictures: np.ndarray, side: int, gap: int = 4) -> bytes:
+    """Return a PNG of pictures, uint8 (n, height, width, 3), in two rows together as high as the canvas."""
+    columns = -(-len(pictures) // 2)
+    cell = side // 2
+    page = Picture.new("RGB", (columns * (cell + gap) - gap, 2 * cell + gap), "white")
+    for i, picture in enumerate(pictures):
+        row, column = divmod(i, columns)
+        tile = Picture.fromarray(picture).resize((cell, cell), Picture.Resampling.NEAREST)
+        page.paste(tile, (column * (cell + gap), row * (cell + gap)))
+    file = io.BytesIO()
+    page.save(file, "PNG")
+    return file.getvalue()
+
+
+class SketchPad:
+    """A canvas, a field for the caption, a button that clears and one that makes the pictures.
+
+    Parameters
+    ----------
+    make_pictures : function
+        Takes a sketch, uint8 (size, size, 3), black on white, and a caption; returns pictures, uint8
+        (n, height, width, 3).
+    size : int
+        Side of the sketch in pixels.
+    caption : str
+        What stands in the field at first.
+    line_width : float
+        Of the sketch, in its pixels: that of the sketches that the model was trained on.
+    side : int
+        Side of the canvas on the screen.
+
+    Attributes
+    ----------
+    widget : ipywidgets.VBox
+        What the notebook displays.
+    strokes : list of lists of (x, y)
+        What was drawn so far.
+    """
+
+    def __init__(
+        self,
+        make_pictures: Callable[[np.ndarray, str], np.ndarray],
+        size: int = 64,
+        caption: str = "",
+        line_width: float = 1.6,
+        side: int = 260,
+    ):
+        self.make_pictures, self.size, self.line_width, self.side = make_pictures, size, line_width, side
+        self.strokes: list[list[tuple[float, float]]] = []
+        self._drawing = False
+        self.canvas = Canvas(width=side, height=side, layout={"border": "1px solid #777777"})
+        self.canvas.on_mouse_down(self._down)
+        self.canvas.on_mouse_move(self._move)
+        self.canvas.on_mouse_up(self._up)
+        self.canvas.on_mouse_out(self._up)
+        self.caption = Text(value=caption, description="Caption:", layout={"width": f"{2 * side}px"})
+        self.clear_button = Button(description="Clear")
+        self.clear_button.on_click(lambda _: self.clear())
+        self.make_button = Button(description="Make the picture", button_style="primary")
+        self.make_button.on_click(lambda _: self.make())
+        self.message = HTML("Draw in the frame with the mouse, write a caption, and press the button.")
+        self.result = Image(format="png", layout={"visibility": "hidden"})
+        buttons = HBox([self.make_button, self.clear_button])
+        self.widget = VBox([HBox([self.canvas, self.result]), self.caption, buttons, self.message])
+        self.clear()
+
+    def _down(self, x, y):
+        self._drawing = True
+        self.strokes.append([(x, y)])
+
+    def _move(self, x, y):
+        if self._drawing:
+            self.canvas.stroke_line(*self.strokes[-1][-1], x, y)
+            self.strokes[-1].append((x, y))
+
+    def _up(self, x, y):
+        self._drawing = False
+
+    def clear(self) -> None:
+        """Empty the canvas and forget the strokes."""
+        self.strokes.clear()
+        self.canvas.fill_style = "white"
+        self.canvas.fill_rect(0, 0, self.side, self.side)
+        self.canvas.stroke_style = "black"
+        self.canvas.line_width = self.line_width * self.side / self.size
+        self.canvas.line_cap = "round"
+
+    def sketch(self) -> np.ndarray:
+        """Return what was drawn, uint8 (size, size, 3), black on white."""
+        return draw_strokes(self.strokes, self.size, self.side, self.line_width)
+
+    def make(self) -> None:
+        """Make the pictures of the sketch and the caption and show them; an error is shown, too."""
+        if not self.strokes:
+            self.message.value = "The canvas is empty: draw something first."
+            return
+        self.message.value = "Making the pictures ..."
+        self.make_button.disabled = True
+        try:
+            pictures = self.make_pictures(self.sketch(), self.caption.value)
+        except Exception as error:
+            self.message.value = f"No picture could be made: {error}"
+        else:
+            self.result.value = picture_row(pictures, self.side)
+            self.result.layout.visibility = "visible"
+            self.message.value = f"{len(pictures)} pictures from {len(pictures)} different noises."
+        finally:
+            self.make_button.disabled = False
