@@ -1,0 +1,172 @@
+"""Run cells in a process, and notice when a student's code has changed what the tests lean on.
+
+Two things keep a test honest in the process that runs the student's functions. Its globals are those that the set-up
+made, plus the names that the student's cells add: no name of the set-up and no built-in can be shadowed. And every
+function, class and module that the tests and the libraries use is compared, before and after, with what it was before
+the student's code ran.
+"""
+
+import ast
+import builtins
+import functools
+import inspect
+import linecache
+import os
+import sys
+import threading
+import traceback
+import types
+
+WATCHED = ("builtins", "sys", "io", "math", "random", "warnings", "contextlib", "traceback", "linecache", "operator")
+WATCHED += ("functools", "itertools", "collections", "types", "inspect", "numpy", "scipy", "sklearn", "keras", "utils")
+CODE = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, property, classmethod, staticmethod)
+PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis))
+LIBRARIES = ("keras", "tensorflow", "jax", "jaxlib", "numpy", "scipy", "builtins", "types", "functools", "optree")
+_number = 0
+
+
+def run(source, space):
+    """Execute the source of a cell in `space` and return the value of its last expression, or None."""
+    global _number
+    _number += 1
+    file = f"<cell {_number}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for messages that quote it
+    body = ast.parse(source, file).body
+    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+    exec(compile(ast.Module(body, []), file, "exec"), space)
+    return eval(compile(ast.Expression(last.value), file, "eval"), space) if last else None
+
+
+def explain(error):
+    """Return one line about an exception: its type, its message, and the line of the cell."""
+    try:
+        text = " ".join(str(error).split())[:300]
+        cell = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("<cell")]
+        where = f" at `{cell[-1].line}`" if cell and cell[-1].line else ""
+    except BaseException:  # the exception's class is the student's own
+        text, where = "", ""
+    return f"{type.__getattribute__(type(error), '__name__')}{where}: {text}"
+
+
+def content(value):
+    """Return what makes up a function, so that a change inside it is seen as well."""
+    if isinstance(value, types.FunctionType):
+        return value, value.__code__, value.__defaults__, value.__kwdefaults__
+    return (value,)
+
+
+def watched_attributes():
+    """Yield (place, contents) of every function, class and module in the watched modules, methods included."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] not in WATCHED or not isinstance(module, types.ModuleType):
+            continue
+        for key, value in list(vars(module).items()):
+            if isinstance(value, CODE):
+                yield f"{name}.{key}", content(value)
+            if isinstance(value, type) and value.__module__ == name:
+                for method, function in list(vars(value).items()):
+                    if isinstance(function, CODE):
+                        yield f"{name}.{key}.{method}", content(function)
+
+
+def same(before, now):
+    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+
+
+class Guard:
+    """Remembers the state after the set-up; made before any of the student's code runs."""
+
+    def __init__(self, space):
+        self.globals = dict(space)
+        self.code = dict(watched_attributes())
+        self.threads = threading.active_count()
+        self.children = self.processes()
+
+    @staticmethod
+    def processes():
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                return len(file.read().split())
+        except OSError:
+            return 0
+
+    def changes(self):
+        """Return what is not as it was, as a list of names."""
+        now = dict(watched_attributes())
+        found = [place for place, value in self.code.items() if place in now and not same(value, now[place])]
+        found += [place for place in self.code if place not in now]
+        hidden = [p for p in now.keys() - self.code.keys() if hasattr(builtins, p.rpartition(".")[2])]
+        found += [p for p in hidden if p.rpartition(".")[0] in {q.rpartition(".")[0] for q in self.code}]
+        if sys.gettrace() or sys.getprofile() or threading.gettrace() or threading.getprofile():
+            found.append("the interpreter's trace hooks")
+        if threading.active_count() > self.threads:
+            found.append("background threads, still running")
+        if self.processes() > self.children:
+            found.append("background processes, still running")
+        return sorted(found)[:10]
+
+    def test(self, source, space, output):
+        """Run a test cell and return its verdict as plain values."""
+        odd = []
+        new = {k: v for k, v in space.items() if k not in self.globals and not hasattr(builtins, k)}
+        names = {key: guarded(value, key, odd) for key, value in new.items()}
+        before = self.changes()
+        sys.setrecursionlimit(1000)
+        score = None
+        try:
+            score = run(source, {**self.globals, **names})
+            line = (output.take().strip().splitlines() or [""])[0]
+        except BaseException as error:
+            line = f"the test cell itself stopped: {explain(error)}"
+        score = float(score) if type(score) in (int, float) else None
+        return {"score": score, "line": line[:1000], "changed": before or self.changes(), "odd": odd[:5]}
+
+
+def guarded(value, name, odd):
+    """Return the student's function in a cover that looks at what it returns; anything else as it is."""
+    if not isinstance(value, types.FunctionType):
+        return value
+
+    def look(result):
+        problem = strange(result)
+        if problem and len(odd) < 5:
+            odd.append(f"{name} returned {problem}")
+
+    def items(generator):
+        for item in generator:
+            look(item)
+            yield item
+
+    @functools.wraps(value)
+    def call(*arguments, **options):
+        result = value(*arguments, **options)
+        if inspect.isgenerator(result):
+            return items(result)
+        look(result)
+        return result
+
+    return call
+
+
+def strange(value, depth=0):
+    """Return what is strange about a value that claims to be plain: an object of the student's making, else None."""
+    kind = type(value)
+    if kind in PLAIN or depth > 6:
+        return None
+    if kind in (list, tuple, set, frozenset):
+        return next(filter(None, (strange(item, depth + 1) for item in list(value)[:1000])), None)
+    if kind is dict:
+        pairs = list(value.items())[:1000]
+        return next(filter(None, (strange(item, depth + 1) for pair in pairs for item in pair)), None)
+    numpy = sys.modules.get("numpy")
+    if numpy and kind is numpy.ndarray:
+        return "an array of objects" if value.dtype.hasobject else None
+    if numpy and issubclass(kind, numpy.ndarray):
+        return f"a {kind.__name__} instead of an array"
+    root = str(type.__getattribute__(kind, "__module__")).partition(".")[0]
+    if root in LIBRARIES and kind not in (object, types.SimpleNamespace):
+        return None
+    bases = {str(base.__module__).partition(".")[0] for base in kind.__mro__[1:]}
+    if "keras" in bases:  # a layer or model of the student's
+        return None
+    return f"an object of the class {kind.__name__}"
