@@ -18,10 +18,11 @@ import traceback
 import types
 
 WATCHED = ("builtins", "sys", "io", "math", "random", "warnings", "contextlib", "traceback", "linecache", "operator")
-WATCHED += ("functools", "itertools", "collections", "types", "inspect", "numpy", "scipy", "sklearn", "keras", "utils")
+WATCHED += ("functools", "itertools", "json", "socket", "struct", "ast", "collections", "types", "inspect", "numpy", "scipy", "sklearn", "keras", "utils")
 CODE = (types.FunctionType, types.BuiltinFunctionType, type, types.ModuleType, property, classmethod, staticmethod)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis))
 LIBRARIES = ("keras", "tensorflow", "jax", "jaxlib", "numpy", "scipy", "builtins", "types", "functools", "optree")
+BUILTINS = frozenset(vars(builtins))
 _number = 0
 
 
@@ -51,26 +52,26 @@ def explain(error):
 def content(value):
     """Return what makes up a function, so that a change inside it is seen as well."""
     if isinstance(value, types.FunctionType):
-        return value, value.__code__, value.__defaults__, value.__kwdefaults__
-    return (value,)
+        return value.__code__, value.__defaults__, value.__kwdefaults__
+    return ()
 
 
-def watched_attributes():
-    """Yield (place, contents) of every function, class and module in the watched modules, methods included."""
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in WATCHED or not isinstance(module, types.ModuleType):
-            continue
+def watched_modules():
+    """Return the modules whose functions are compared, by name."""
+    modules = {n: m for n, m in list(sys.modules.items()) if isinstance(m, types.ModuleType)}
+    return {name: module for name, module in modules.items() if name.partition(".")[0] in WATCHED}
+
+
+def code_of(modules):
+    """Yield (place, dictionary that holds it, key, value) of every function, class and module; methods included."""
+    for name, module in modules.items():
         for key, value in list(vars(module).items()):
             if isinstance(value, CODE):
-                yield f"{name}.{key}", content(value)
+                yield name, vars(module), key, value
             if isinstance(value, type) and value.__module__ == name:
                 for method, function in list(vars(value).items()):
                     if isinstance(function, CODE):
-                        yield f"{name}.{key}.{method}", content(function)
-
-
-def same(before, now):
-    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+                        yield f"{name}.{key}", vars(value), method, function
 
 
 class Guard:
@@ -78,7 +79,9 @@ class Guard:
 
     def __init__(self, space):
         self.globals = dict(space)
-        self.code = dict(watched_attributes())
+        self.modules = watched_modules()
+        self.code = [(*found, content(found[-1])) for found in code_of(self.modules)]
+        self.shadows = {name: BUILTINS & vars(module).keys() for name, module in self.modules.items()}
         self.threads = threading.active_count()
         self.children = self.processes()
 
@@ -92,11 +95,14 @@ class Guard:
 
     def changes(self):
         """Return what is not as it was, as a list of names."""
-        now = dict(watched_attributes())
-        found = [place for place, value in self.code.items() if place in now and not same(value, now[place])]
-        found += [place for place in self.code if place not in now]
-        hidden = [p for p in now.keys() - self.code.keys() if hasattr(builtins, p.rpartition(".")[2])]
-        found += [p for p in hidden if p.rpartition(".")[0] in {q.rpartition(".")[0] for q in self.code}]
+        found = [name for name, module in self.modules.items() if sys.modules.get(name) is not module]
+        for place, holder, key, value, inside in self.code:
+            now = holder.get(key)
+            if now is not value or any(x is not y for x, y in zip(content(now), inside, strict=True)):
+                found.append(f"{place}.{key}")
+        for name, module in self.modules.items():  # a name in a module that hides a built-in function from it
+            if more := (BUILTINS & vars(module).keys()) - self.shadows[name]:
+                found.append(f"{name}.{min(more)}")
         if sys.gettrace() or sys.getprofile() or threading.gettrace() or threading.getprofile():
             found.append("the interpreter's trace hooks")
         if threading.active_count() > self.threads:
@@ -110,7 +116,6 @@ class Guard:
         odd = []
         new = {k: v for k, v in space.items() if k not in self.globals and not hasattr(builtins, k)}
         names = {key: guarded(value, key, odd) for key, value in new.items()}
-        before = self.changes()
         sys.setrecursionlimit(1000)
         score = None
         try:
@@ -119,7 +124,7 @@ class Guard:
         except BaseException as error:
             line = f"the test cell itself stopped: {explain(error)}"
         score = float(score) if type(score) in (int, float) else None
-        return {"score": score, "line": line[:1000], "changed": before or self.changes(), "odd": odd[:5]}
+        return {"score": score, "line": line[:1000], "changed": self.changes(), "odd": odd[:5]}
 
 
 def guarded(value, name, odd):

@@ -175,7 +175,7 @@ def verdict(message, exercise, word, error):
 
 
 class Job:
-    """Grades the answers to one lecture. `cells` are (exercise or None, source) in the order to run them in."""
+    """Grades the answers to one lecture. `cells` are (exercise or "", source) in the order to run them in."""
 
     def __init__(self, lecture, cells, zygote, limits, isolated=True):
         self.lecture, self.cells, self.zygote, self.limits, self.isolated = lecture, cells, zygote, limits, isolated
@@ -223,8 +223,8 @@ class Job:
                 child.send({"setup": self.lecture.setup, "cells": cells})
                 message = {}
                 while "defined" not in message:
-                    at, phase = (message["at"], "cells") if message.get("at") in dict(cells) else (at, phase)
                     message = self.next(child)
+                    at, phase = (message["at"], "cells") if message.get("at") in dict(cells) else (at, phase)
                 errors = message["defined"] if isinstance(message["defined"], dict) else {}
                 self.test(child, wanted, errors, texts(message.get("changed")))
             except Stopped as stop:
