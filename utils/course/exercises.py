@@ -142,11 +142,14 @@ def read_course(root=ROOT):
 
 
 def imported_modules(lectures):
-    """Return the modules outside `utils` that the set-up cells import, TensorFlow and Keras first."""
-    found = ["tensorflow", "keras"]
+    """Return the modules outside `utils` that the set-up cells import; TensorFlow and Keras first if they need them."""
+    found = []
     for node in (node for lecture in lectures for source in lecture.setup for node in ast.walk(ast.parse(source))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.append(node.module)
-    return [name for name in dict.fromkeys(found) if name.partition(".")[0] not in ("utils", "__future__")]
+            whole = node.module == "utils"
+            found += [f"utils.{alias.name}" for alias in node.names] if whole else [node.module]
+    roots = {name.partition(".")[0] for name in found if name != "utils.checks"}
+    first = ["tensorflow", "keras"] if roots & {"utils", "keras", "tensorflow"} else []
+    return list(dict.fromkeys(first + [name for name in found if name.partition(".")[0] not in ("utils", "__future__")]))

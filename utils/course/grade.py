@@ -224,7 +224,13 @@ def grade_folder(args):
                 part = copy.with_suffix(".part")
                 part.write_bytes(file.data)
                 os.replace(part, copy)
-        job = plan(student, name, versions, course[name])
+        try:
+            job = plan(student, name, versions, course[name])
+        except Exception as error:  # reading a strange notebook must not stop the others
+            file = versions[-1][0]
+            file.problem = f"cannot be read: {type(error).__name__}: {error}"
+            statuses.append(rejected(file, name))
+            continue
         done = read_json(jobs_folder / f"{slug(student, name)}.json")
         if done and done.get("key") == job["key"]:
             statuses.append(done)

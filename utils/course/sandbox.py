@@ -57,11 +57,11 @@ def command(folder, limits):
     for path in filter(os.path.exists, SYSTEM):
         link = os.path.islink(path)
         words += ["--symlink", os.readlink(path), path] if link else ["--ro-bind", path, path]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    words += ["--size", str(limits.disk), "--tmpfs", "/tmp", "--size", str(limits.disk), "--tmpfs", "/dev/shm"]
     for path in [*python_folders(), ROOT / "utils", *resources(folder)]:
         words += ["--ro-bind", str(path), str(path)]
-    words += ["--dir", str(folder), "--proc", "/proc", "--dev", "/dev"]
-    words += ["--size", str(limits.disk), "--tmpfs", "/tmp", "--size", str(limits.disk), "--tmpfs", "/dev/shm"]
-    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "cat"]
+    return [*words, "--dir", str(folder), "--remount-ro", "/dev", "--remount-ro", "/", "cat"]
 
 
 def resources(folder):

@@ -83,7 +83,7 @@ def student(link, limits):
         order = receive(link)  # from here on the hidden tests are in this process
         for name, source in order["tests"]:
             send(link, {"at": name})
-            verdict = guard.test(source, space, output)
+            verdict = guard.test(name, source, space, output)
             send(link, {"tested": name, "word": order["word"], **verdict})
 
 
