@@ -141,15 +141,27 @@ def read_course(root=ROOT):
     return {lecture.name: lecture for lecture in lectures if lecture.exercises or lecture.questions}
 
 
-def imported_modules(lectures):
-    """Return the modules outside `utils` that the set-up cells import; TensorFlow and Keras first if they need them."""
+def imports(source):
+    """Return the modules that the code of a cell imports."""
     found = []
-    for node in (node for lecture in lectures for source in lecture.setup for node in ast.walk(ast.parse(source))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "utils":
+            found += [f"utils.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            whole = node.module == "utils"
-            found += [f"utils.{alias.name}" for alias in node.names] if whole else [node.module]
+            found.append(node.module)
+    return found
+
+
+def imported_modules(lectures):
+    """Return the modules outside `utils` that set-up and tests import; TensorFlow and Keras first if they need them.
+
+    What only a hidden test imports is on the list as well, so that a student's code is not the first to load it.
+    """
+    sources = [source for lecture in lectures for source in (*lecture.setup, *(e.test for e in lecture.exercises))]
+    found = [name for source in sources for name in imports(source)]
     roots = {name.partition(".")[0] for name in found if name != "utils.checks"}
     first = ["tensorflow", "keras"] if roots & {"utils", "keras", "tensorflow"} else []
+    first += ["numpy.testing"] if roots & {"utils", "numpy"} else []
     return list(dict.fromkeys(first + [name for name in found if name.partition(".")[0] not in ("utils", "__future__")]))

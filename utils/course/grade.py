@@ -23,7 +23,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from utils.course import exercises, jobs, review, sandbox, submissions
+from utils.course import exercises, gradebook, jobs, review, sandbox, submissions
 
 from tqdm import tqdm
 
@@ -312,6 +312,7 @@ def main(arguments=None):
         text = report(statuses)
         (args.output / "report.md").write_text(text, encoding="utf-8")
         write_json(args.output / "report.json", statuses)
+        gradebook.merge([s for s in statuses if s["exercises"]], exercises.read_course(args.course), args.output)
     if args.output.is_relative_to(Path.cwd()):
         args.output = args.output.relative_to(Path.cwd())
     seconds = time.monotonic() - start
