@@ -188,15 +188,36 @@ code("asks_for_input", "def double(x):\n    return input('values? ')", 4, status
 code("deep_recursion", "def double(x):\n    return double(x)", 4, status="graded")
 code("infinite_generator", "def double(x):\n    while True:\n        yield 1", 4, status="graded")
 code("six_gigabytes", "def double(x):\n    return list(np.ones(6 * 2**30, 'uint8'))", 4, status="graded")
-code("warns", "import warnings\n\n\ndef double(x):\n    warnings.warn('slow')\n    return [2 * v for v in x]", FULL, status="graded")
-code("shadows_builtins", "len = isinstance = lambda *a: True\nnp = checks = None\n\n\ndef double(x):\n    return x", 4, status="graded")
+code(
+    "warns",
+    "import warnings\n\n\ndef double(x):\n    warnings.warn('slow')\n    return [2 * v for v in x]",
+    FULL,
+    status="graded",
+)
+code(
+    "shadows_builtins",
+    "len = isinstance = lambda *a: True\nnp = checks = None\n\n\ndef double(x):\n    return x",
+    4,
+    status="graded",
+)
 code("infinite_loop", "def double(x):\n    while True:\n        pass", 4, "gave no result within")
 code("infinite_loop_in_cell", "while True:\n    pass", 4, "gave no result within")
 STUBBORN = "def double(x):\n    while True:\n        try:\n            while True:\n                pass\n        except BaseException:\n            pass"
 code("loop_that_ignores_interrupts", STUBBORN, 4, "gave no result within")
 code("prints_without_end", "def double(x):\n    while True:\n        print('x' * 1000)", 4, "gave no result within")
-code("memory_bit_by_bit", "def double(x):\n    kept = []\n    while True:\n        kept.append(np.zeros(10**8))", 4, status="graded")
-code("later_cell_breaks_nothing", "def fixed_scale(x):\n    return x / np.sqrt((x**2).mean())\n\n\ndef double(x):\n    return 7", FULL, status="graded", exercise="debug")
+code(
+    "memory_bit_by_bit",
+    "def double(x):\n    kept = []\n    while True:\n        kept.append(np.zeros(10**8))",
+    4,
+    status="graded",
+)
+code(
+    "later_cell_breaks_nothing",
+    "def fixed_scale(x):\n    return x / np.sqrt((x**2).mean())\n\n\ndef double(x):\n    return 7",
+    FULL,
+    status="graded",
+    exercise="debug",
+)
 
 # Attacks on the process.
 code("os_exit", "import os\n\n\ndef double(x):\n    os._exit(0)", 4, "ended the process", walls=True)
@@ -228,13 +249,22 @@ EQUAL = "class Equal(list):\n    def __eq__(self, other):\n        return True\n
 code("always_equal", EQUAL, 4, "derives the class Equal from list")
 TYPE = "def double(x):\n    return type('L', (list,), {'__e' + 'q__': lambda s, o: True})()"
 code("always_equal_made_by_type", TYPE, 4, "makes a class with type")
-code("always_equal_imported", "from unittest.mock import ANY\n\n\ndef double(x):\n    return ANY", 4, "imports unittest")
+code(
+    "always_equal_imported", "from unittest.mock import ANY\n\n\ndef double(x):\n    return ANY", 4, "imports unittest"
+)
 OBJECTS = "class Any:\n    def __eq__(self, other):\n        return True\n\n\ndef mean_square(x):\n    return np.array([Any(), Any()])"
 code("array_of_objects", OBJECTS, 2, "uses __eq__", exercise="mean_square")
 MASKED = "def mean_square(x):\n    return np.ma.masked_all(x.shape[1])"
 code("masked_array", MASKED, 2, "MaskedArray", exercise="mean_square")
 code("patched_checks", "checks.grade = lambda test, points: 396" + WRONG, 0, "changes checks.grade", walls=True)
-code("patched_numpy", "np.allclose = lambda *a, **k: True\n\n\ndef mean_square(x):\n    return 0", 0, "changed what the tests use: numpy", exercise="mean_square", walls=True)
+code(
+    "patched_numpy",
+    "np.allclose = lambda *a, **k: True\n\n\ndef mean_square(x):\n    return 0",
+    0,
+    "changed what the tests use: numpy",
+    exercise="mean_square",
+    walls=True,
+)
 INSIDE = "def mean_square(x):\n    np.allclose = lambda *a, **k: True\n    return 0"
 code("patched_during_the_test", INSIDE, 2, "changes np.allclose", exercise="mean_square")
 code("patched_testing", "np.testing.assert_array_equal = print" + WRONG, 0, "changes np.testing", walls=True)
@@ -244,7 +274,9 @@ code("patched_builtins", "import builtins\n\nbuiltins.isinstance = lambda *a: Tr
 code("setattr_on_numpy", "setattr(np, 'allclose', lambda *a, **k: True)" + WRONG, 0, "uses setattr", walls=True)
 code("hides_a_builtin_in_numpy", "vars(np)['abs'] = lambda x: 0" + WRONG, 0, "uses vars", walls=True)
 code("trace_function", "import sys\n\nsys.settrace(lambda *a: None)" + WRONG, 0, "imports sys", walls=True)
-code("input_transformer", "get_ipython().input_transformers_post.append(lambda lines: [])" + WRONG, 4, "uses get_ipython")
+code(
+    "input_transformer", "get_ipython().input_transformers_post.append(lambda lines: [])" + WRONG, 4, "uses get_ipython"
+)
 FRAME = "def double(x):\n    try:\n        1 / 0\n    except ZeroDivisionError as error:\n        error.__traceback__.tb_frame.f_back.f_globals['checks'] = None\n    return x"
 code("walks_the_frames", FRAME, 4, "uses __traceback__")
 code("searches_memory", "import gc\n\n\ndef double(x):\n    return [o for o in gc.get_objects() if 0]", 4, "imports gc")
@@ -252,7 +284,12 @@ FORGED = "import json, os, struct\n\n\ndef double(x):\n    m = json.dumps({'test
 code("forged_result", FORGED, 4, "was not sent by the tests", walls=True)
 FLOOD = "import os\n\nos.write(4, b'\\xff' * 100000)"
 code("rubbish_on_the_pipe", FLOOD + WRONG, 4, "too long", walls=True)
-code("computed_getattr", "def double(x):\n    return getattr(x, '__cl' + 'ass__')", 4, "getattr with a name that is computed")
+code(
+    "computed_getattr",
+    "def double(x):\n    return getattr(x, '__cl' + 'ass__')",
+    4,
+    "getattr with a name that is computed",
+)
 
 
 # Files that are not as they were handed out.
@@ -373,7 +410,9 @@ def added_cells(s, folder):
 @case()
 def same_helper_defined_twice(s, folder):
     s.answer(double="def aid(v):\n    return 2 * v\n\n\ndef double(x):\n    return [aid(v) for v in x]")
-    s.answer(debug="def aid(v):\n    return v**0.5\n\n\ndef fixed_scale(x):\n    return x / aid(mean_square(x))").write(folder)
+    s.answer(debug="def aid(v):\n    return v**0.5\n\n\ndef fixed_scale(x):\n    return x / aid(mean_square(x))").write(
+        folder
+    )
 
 
 @case(FULL, REVIEW, "made from another release: the tests of double")

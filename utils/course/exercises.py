@@ -126,9 +126,7 @@ def read_lecture(path, config):
             )
     state = [setup, [(e.name, e.points, e.stub, e.test) for e in exercises], [q.name for q in questions]]
     key = hashlib.sha256(json.dumps(state).encode()).hexdigest()
-    return Lecture(
-        path, path.parent.name, setup, tuple(exercises), tuple(questions), source, released, key
-    )
+    return Lecture(path, path.parent.name, setup, tuple(exercises), tuple(questions), source, released, key)
 
 
 def read_course(root=ROOT):
@@ -164,4 +162,6 @@ def imported_modules(lectures):
     roots = {name.partition(".")[0] for name in found if name != "utils.checks"}
     first = ["tensorflow", "keras"] if roots & {"utils", "keras", "tensorflow"} else []
     first += ["numpy.testing"] if roots & {"utils", "numpy"} else []
-    return list(dict.fromkeys(first + [name for name in found if name.partition(".")[0] not in ("utils", "__future__")]))
+    return list(
+        dict.fromkeys(first + [name for name in found if name.partition(".")[0] not in ("utils", "__future__")])
+    )

@@ -172,7 +172,9 @@ def grade(job, root, names, log, limits, isolated):
         verdict.suspicions = list(dict.fromkeys(suspicions.get(exercise.name, []) + verdict.suspicions))
         row = asdict(verdict) | {"points": exercise.points}
         row |= {"provisional": verdict.score, "score": 0.0 if verdict.suspicions else verdict.score}
-        rows[exercise.name] = row | {"source": dict(cells).get(exercise.name, dict(map(tuple, job["cells"])).get(exercise.name, ""))}
+        rows[exercise.name] = row | {
+            "source": dict(cells).get(exercise.name, dict(map(tuple, job["cells"])).get(exercise.name, ""))
+        }
     reasons = status["reasons"] + [f"{name}: {why}" for name, row in rows.items() for why in row["suspicions"]]
     seconds = round(time.monotonic() - start, 2)
     verdict = REVIEW if reasons else GRADED
@@ -254,7 +256,12 @@ def cell(text):
 
 def report(statuses):
     """Return the report as Markdown: one line for each file or job, every reason in full."""
-    lines = ["# Grading report", "", "| student | notebook | result | points | reasons and notes |", "|---|---|---|---|---|"]
+    lines = [
+        "# Grading report",
+        "",
+        "| student | notebook | result | points | reasons and notes |",
+        "|---|---|---|---|---|",
+    ]
     for s in statuses:
         rows = s["exercises"].values()
         points = f"{sum(r['score'] for r in rows):g} of {sum(r['points'] for r in rows):g}" if rows else ""
@@ -262,7 +269,9 @@ def report(statuses):
         points += f" (+ {lost:g} after review)" if lost else ""
         words = "; ".join(s["reasons"] + [f"note: {note}" for note in s["notes"]])
         result = s["status"] if s["status"] == GRADED else f"{s['status']}, because"
-        lines.append("| " + " | ".join(map(cell, (s["student"], s["notebook"] or s["file"], result, points, words))) + " |")
+        lines.append(
+            "| " + " | ".join(map(cell, (s["student"], s["notebook"] or s["file"], result, points, words))) + " |"
+        )
     graded = sum(s["status"] == GRADED for s in statuses)
     lines += ["", f"{graded} graded, {len(statuses) - graded} in need of a review."]
     return "\n".join(lines) + "\n"

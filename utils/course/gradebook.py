@@ -27,7 +27,7 @@ from utils.course import exercises, release
 import nbformat
 import numpy as np
 from nbformat.v4 import new_output
-from nbgrader.api import Comment, Grade, Gradebook, InvalidEntry, MissingEntry, SubmittedNotebook
+from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, SubmittedNotebook
 from nbgrader.utils import compute_checksum, is_grade, is_solution
 
 BLUE, ORANGE = "#0072B2", "#E69F00"  # Okabe and Ito
@@ -71,9 +71,7 @@ def add_lecture(book, lecture):
         name = exercises.grade_id(cell)
         if is_grade(cell):
             points = float(cell.metadata.nbgrader["points"])
-            book.update_or_create_grade_cell(
-                name, notebook, assignment, max_score=points, cell_type=cell.cell_type
-            )
+            book.update_or_create_grade_cell(name, notebook, assignment, max_score=points, cell_type=cell.cell_type)
         if is_solution(cell):
             book.update_or_create_solution_cell(name, notebook, assignment)
         kind = {"cell_type": cell.cell_type, "source": cell.source, "checksum": compute_checksum(cell)}
@@ -202,7 +200,7 @@ def grades(book, statuses, course):
                     "score": grade.score,
                     "points": grade.max_score,
                     "result": result.get("status", "to be graded" if grade.needs_manual_grade else "written"),
-                    "needs_review": "yes" if grade.needs_manual_grade else "",
+                    "waiting": "yes" if grade.needs_manual_grade else "",
                     "message": result.get("line", ""),
                 }
             )
@@ -230,7 +228,7 @@ def by_student(rows):
         line = {"student": student}
         for notebook in notebooks:
             line[notebook] = sum(row["score"] for row in own if row["notebook"] == notebook)
-        line |= {"total": sum(row["score"] for row in own), "needs_review": sum(bool(r["needs_review"]) for r in own)}
+        line |= {"total": sum(row["score"] for row in own), "waiting": sum(bool(row["waiting"]) for row in own)}
         found.append(line)
     return found
 
@@ -260,7 +258,7 @@ def items(rows):
                 "difficulty": round(float(scores.mean()) / max(next(iter(own.values()))["points"], 1e-9), 2),
                 "discrimination": round(float(np.corrcoef(scores, others)[0, 1]), 2) if varies else "",
                 "not attempted": sum(row["result"] == "not attempted" for row in own.values()),
-                "to review": sum(bool(row["needs_review"]) for row in own.values()),
+                "to review": sum(bool(row["waiting"]) for row in own.values()),
             }
         )
     return found
@@ -276,7 +274,9 @@ def wrong_answers(rows, most=3):
             message = row["message"].partition(" points. ")[2] or row["message"]
             groups[re.sub(r"-?\d[\d.e+-]*", "0", message)].append(message)
         for messages in sorted(groups.values(), key=len, reverse=True)[:most]:
-            found.append({"notebook": notebook, "exercise": exercise, "students": len(messages), "message": messages[0]})
+            found.append(
+                {"notebook": notebook, "exercise": exercise, "students": len(messages), "message": messages[0]}
+            )
     return found
 
 
@@ -329,7 +329,7 @@ measure.</p>{items}
 
 
 def write_page(path, rows, statuses):
-    review = [row for row in rows if row["needs_review"]]
+    review = [row for row in rows if row["waiting"]]
     reasons = [
         {"student": s["student"], "notebook": s["notebook"], "because": "; ".join(s["reasons"])}
         for s in statuses

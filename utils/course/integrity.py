@@ -19,7 +19,22 @@ import traceback
 import types
 
 WATCHED = ("builtins", "sys", "io", "math", "random", "warnings", "contextlib", "traceback", "linecache", "operator")
-WATCHED += ("functools", "itertools", "json", "socket", "struct", "ast", "collections", "types", "inspect", "numpy", "scipy", "sklearn", "keras", "utils")
+WATCHED += (
+    "functools",
+    "itertools",
+    "json",
+    "socket",
+    "struct",
+    "ast",
+    "collections",
+    "types",
+    "inspect",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "keras",
+    "utils",
+)
 METHODS = (types.FunctionType, property, classmethod, staticmethod)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis))
 LIBRARIES = ("keras", "tensorflow", "jax", "jaxlib", "numpy", "scipy", "builtins", "types", "functools", "optree")

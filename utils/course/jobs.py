@@ -163,7 +163,9 @@ def verdict(message, exercise, word, error):
     start = f"{exercise.name}: "
     status = line.removeprefix(start).partition(",")[0] if line.startswith(start) else ""
     known = status in ("passed", "failed", "not attempted")
-    fits = isinstance(score, int | float) and math.isfinite(score) and (score == exercise.points) == (status == "passed")
+    fits = (
+        isinstance(score, int | float) and math.isfinite(score) and (score == exercise.points) == (status == "passed")
+    )
     if not (known and fits and score in (0, exercise.points)):
         result.suspicions.append(f"the test cell gave {score!r} with the line {line[:100]!r}")
         return result

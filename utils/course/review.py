@@ -19,15 +19,61 @@ MODULES = {
     *("gymnasium", "jax", "keras", "matplotlib", "numpy", "pandas", "scipy", "sklearn", "tensorflow", "utils"),
 }
 NAMES = {
-    *("eval", "exec", "compile", "open", "globals", "locals", "vars", "setattr", "delattr", "breakpoint", "exit", "quit"),
+    *(
+        "eval",
+        "exec",
+        "compile",
+        "open",
+        "globals",
+        "locals",
+        "vars",
+        "setattr",
+        "delattr",
+        "breakpoint",
+        "exit",
+        "quit",
+    ),
     *("os", "sys", "ctypes", "ctypeslib", "subprocess", "socket", "inspect", "gc", "builtins", "importlib", "signal"),
     *("threading", "multiprocessing", "pickle", "marshal", "traceback", "f2py", "load", "loads", "memmap", "weakref"),
-    *("f_back", "f_globals", "f_locals", "f_builtins", "tb_frame", "tb_next", "gi_frame", "cr_frame", "ag_frame", "mro"),
-    *("attrgetter", "methodcaller", "get_type_hints", "settrace", "setprofile", "load_model", "deserialize_keras_object"),
+    *(
+        "f_back",
+        "f_globals",
+        "f_locals",
+        "f_builtins",
+        "tb_frame",
+        "tb_next",
+        "gi_frame",
+        "cr_frame",
+        "ag_frame",
+        "mro",
+    ),
+    *(
+        "attrgetter",
+        "methodcaller",
+        "get_type_hints",
+        "settrace",
+        "setprofile",
+        "load_model",
+        "deserialize_keras_object",
+    ),
     *("get_ipython", "system", "checks", "course"),
 }
 DUNDERS = {f"__{name}__" for name in ("init", "call", "len", "getitem", "iter", "next", "name", "main", "repr", "doc")}
-VALUES = {"int", "float", "complex", "str", "bytes", "bool", "list", "tuple", "dict", "set", "frozenset", "ndarray", "type"}
+VALUES = {
+    "int",
+    "float",
+    "complex",
+    "str",
+    "bytes",
+    "bool",
+    "list",
+    "tuple",
+    "dict",
+    "set",
+    "frozenset",
+    "ndarray",
+    "type",
+}
 DUNDER = re.compile(r"__\w+__")
 
 
@@ -169,8 +215,11 @@ def restored(cells, lecture, answers):
 
 def suspicious(source):
     """Return what in a cell no honest answer needs, as a list of reasons with line numbers."""
-    magic = [f"line {i}: a command of the notebook or the shell" for i, line in enumerate(source.splitlines(), 1)
-             if line.lstrip().startswith("!") or line.startswith("%%")]
+    magic = [
+        f"line {i}: a command of the notebook or the shell"
+        for i, line in enumerate(source.splitlines(), 1)
+        if line.lstrip().startswith("!") or line.startswith("%%")
+    ]
     if magic:
         return magic
     try:
@@ -219,7 +268,7 @@ class Reader(ast.NodeVisitor):
     def is_local(self, node):
         while isinstance(node, ast.Attribute | ast.Subscript):
             node = node.value
-        return isinstance(node, ast.Call) or isinstance(node, ast.Name) and any(node.id in s for s in self.scopes)
+        return isinstance(node, ast.Call) or (isinstance(node, ast.Name) and any(node.id in s for s in self.scopes))
 
     def visit_Constant(self, node):
         if isinstance(node.value, str | bytes):

@@ -62,7 +62,9 @@ def collect(folder):
         if ignored([entry.name]):
             continue
         if entry.is_symlink():
-            found.append(File(student_name(entry.name), entry.name, problem="is a symbolic link, which is not followed"))
+            found.append(
+                File(student_name(entry.name), entry.name, problem="is a symbolic link, which is not followed")
+            )
         elif entry.is_dir():
             found += from_folder(entry)
         elif entry.name.lower().endswith(".zip"):

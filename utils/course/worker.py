@@ -138,7 +138,9 @@ def warm(modules):
     for module in modules:
         importlib.import_module(module)
         if found := set(threads()) - FORK_SAFE:
-            raise RuntimeError(f"importing {module} starts threads ({', '.join(sorted(found))}): it cannot be warmed up")
+            raise RuntimeError(
+                f"importing {module} starts threads ({', '.join(sorted(found))}): it cannot be warmed up"
+            )
 
 
 def main():
