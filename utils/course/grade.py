@@ -166,15 +166,13 @@ def grade(job, root, names, log, limits, isolated):
         verdicts = jobs.Job(lecture, cells, zygote, sandbox.Limits(**limits), isolated).run()
     except jobs.CourseError as error:
         return status | {"status": "error", "reasons": [str(error)], "exercises": {}, "key": ""}
-    rows = {}
+    rows, sources = {}, dict(map(tuple, job["cells"]))
     for exercise in lecture.exercises:
         verdict = verdicts.get(exercise.name) or jobs.Verdict(line=f"{exercise.name}: not run")
         verdict.suspicions = list(dict.fromkeys(suspicions.get(exercise.name, []) + verdict.suspicions))
         row = asdict(verdict) | {"points": exercise.points}
         row |= {"provisional": verdict.score, "score": 0.0 if verdict.suspicions else verdict.score}
-        rows[exercise.name] = row | {
-            "source": dict(cells).get(exercise.name, dict(map(tuple, job["cells"])).get(exercise.name, ""))
-        }
+        rows[exercise.name] = row | {"source": sources.get(exercise.name, "")}
     reasons = status["reasons"] + [f"{name}: {why}" for name, row in rows.items() for why in row["suspicions"]]
     seconds = round(time.monotonic() - start, 2)
     verdict = REVIEW if reasons else GRADED

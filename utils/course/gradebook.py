@@ -40,7 +40,7 @@ def open_gradebook(config):
 
 
 def settings(course, output):
-    """Return nbgrader's settings for the results in `output`; the database is that of nbgrader_config.py if it is there."""
+    """Return nbgrader's settings for the results in `output`."""
     config = release.nbgrader_config(exercises.ROOT, course)
     config.CourseDirectory.db_url = os.environ.get("GRADEBOOK") or f"sqlite:///{output / 'gradebook.db'}"
     config.CourseDirectory.autograded_directory = str(output / "autograded")
@@ -64,8 +64,8 @@ def add_lecture(book, lecture):
     old = {cell.name for cell in book.find_notebook(notebook, assignment).grade_cells}
     if gone := old - {exercises.grade_id(cell) for cell in cells}:
         raise ValueError(
-            f"{lecture.name}: {', '.join(sorted(gone))} stand in the gradebook and no longer in the notebook. Give a new "
-            "release a gradebook of its own: make grade GRADEBOOK=sqlite:///path/to/new.db"
+            f"{lecture.name}: {', '.join(sorted(gone))} stand in the gradebook and no longer in the notebook. "
+            "Give a new release a gradebook of its own: make grade GRADEBOOK=sqlite:///path/to/new.db"
         )
     for cell in cells:
         name = exercises.grade_id(cell)
@@ -162,7 +162,7 @@ def write_autograded(lecture, status, output):
     """Write the notebook that Formgrader shows: the student version with the answers and the line of each test.
 
     Nothing else of the submission is in it: no outputs, no cells of the student's, no HTML in the answers, which
-    would run in the browser of whoever grades them. The hidden tests are not in it either, since feedback is made of it.
+    would run in the browser of whoever grades them. The hidden tests are not in it either: feedback is made of it.
     """
     notebook = copy.deepcopy(lecture.released)
     by_test = {exercise.test_name: exercise.name for exercise in lecture.exercises}

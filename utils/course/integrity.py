@@ -18,22 +18,9 @@ import threading
 import traceback
 import types
 
-WATCHED = ("builtins", "sys", "io", "math", "random", "warnings", "contextlib", "traceback", "linecache", "operator")
-WATCHED += (
-    "functools",
-    "itertools",
-    "json",
-    "socket",
-    "struct",
-    "ast",
-    "collections",
-    "types",
-    "inspect",
-    "numpy",
-    "scipy",
-    "sklearn",
-    "keras",
-    "utils",
+WATCHED = frozenset(
+    """builtins sys io math random warnings contextlib traceback linecache operator json functools itertools collections
+    types inspect socket struct ast re threading numpy scipy sklearn keras utils""".split()
 )
 METHODS = (types.FunctionType, property, classmethod, staticmethod)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis))

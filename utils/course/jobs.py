@@ -197,7 +197,7 @@ class Job:
         return self.verdicts
 
     def runs(self):
-        """Yield (cells to define, exercises to test). One run, unless a later cell defines an earlier one's name anew."""
+        """Yield (cells to define, exercises to test): once, unless a later cell defines an earlier one's name anew."""
         wanted = [e.name for e in self.lecture.exercises if any(e.name == name for name, _ in self.cells)]
         seen, clash = set(), False
         for _, source in self.cells:

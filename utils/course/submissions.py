@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 MIB = 2**20
 FILE_LIMIT, TOTAL_LIMIT, FILES_LIMIT = 20 * MIB, 200 * MIB, 500  # one notebook; one zip file unpacked, and its entries
+LINK = "is a symbolic link, which is not followed"
 IGNORED = (".ipynb_checkpoints", "__MACOSX", "__pycache__")
 PLATFORM = re.compile(r"_\d+_assignsubmission_file_?$")  # Moodle: Name Surname_12345_assignsubmission_file_
 CANVAS = re.compile(r"^([^_/]+?)(?:_LATE)?_\d+_\d+_(.+)$")  # Canvas: surnamename_123_4567_notebook.ipynb
@@ -62,9 +63,7 @@ def collect(folder):
         if ignored([entry.name]):
             continue
         if entry.is_symlink():
-            found.append(
-                File(student_name(entry.name), entry.name, problem="is a symbolic link, which is not followed")
-            )
+            found.append(File(student_name(entry.name), entry.name, problem=LINK))
         elif entry.is_dir():
             found += from_folder(entry)
         elif entry.name.lower().endswith(".zip"):
@@ -89,7 +88,7 @@ def from_folder(entry):
             path = os.path.join(place, name)
             shown = os.path.relpath(path, entry.path)
             if os.path.islink(path):
-                found.append(File(student, shown, problem="is a symbolic link, which is not followed"))
+                found.append(File(student, shown, problem=LINK))
             elif name.lower().endswith(".zip"):
                 found += read_zip(path, student)
             elif name.lower().endswith((".ipynb", ".ipynb.txt", ".ipynb.json")) and not ignored([name]):
