@@ -597,7 +597,7 @@ def zip_without_notebook(s, folder):
 
 
 # Students whose folder's name is the case.
-NAMES = ("Zoë Müller", "李 小龙", "O'Brien; drop table", "=cmd|'calc'!A0", "-rf", "a" * 90, "<script>alert(1)</script>")
+NAMES = ("Zoë Müller", "李 小龙", "O'Brien; drop table", "=cmd|'calc'!A0", "-rf", "a" * 90, "<script>alert(1)")
 PLATFORMS = {  # name in the zip file -> student
     "Ada Lovelace_1234_assignsubmission_file_/01_sample.ipynb": "Ada Lovelace",
     "Émile Noël_77_assignsubmission_file_/01_sample (2).ipynb": "Émile Noël",

@@ -20,8 +20,8 @@ MODULES = {
 }
 NAMES = frozenset(
     """eval exec compile open globals locals vars setattr delattr breakpoint os sys ctypes ctypeslib subprocess socket
-    inspect gc builtins importlib signal threading multiprocessing pickle marshal traceback f2py load loads memmap weakref
-    f_back f_globals f_locals f_builtins tb_frame tb_next gi_frame cr_frame ag_frame mro attrgetter methodcaller
+    inspect gc builtins importlib signal threading multiprocessing pickle marshal traceback f2py load loads memmap
+    weakref f_back f_globals f_locals f_builtins tb_frame tb_next gi_frame cr_frame ag_frame mro attrgetter methodcaller
     get_type_hints settrace setprofile load_model deserialize_keras_object get_ipython system checks course""".split()
 )
 DUNDERS = {f"__{name}__" for name in ("init", "call", "len", "getitem", "iter", "next", "name", "main", "repr", "doc")}

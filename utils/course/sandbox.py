@@ -43,12 +43,12 @@ class NoSandbox(Exception):
 
 
 def python_folders():
-    """Return the folders that Python and its packages are read from."""
-    places = {sys.prefix, sys.base_prefix, *filter(os.path.isabs, sys.path)}
-    places = {os.path.realpath(place) for place in places} | {sys.prefix, sys.base_prefix}
+    """Return the folders that Python and its packages are read from; nothing of the course itself."""
+    places = [place for place in sys.path if os.path.isabs(place) and not Path(place).is_relative_to(ROOT)]
+    places += [sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)]
     places = {place for place in places if os.path.isdir(place) and not ROOT.is_relative_to(place)}
-    inside = {place for place in places if any(place != p and place.startswith(p + "/") for p in places)}
-    return sorted(place for place in places - inside if place != str(ROOT))
+    inside = {place for place in places if any(place != other and place.startswith(other + "/") for other in places)}
+    return sorted(places - inside)
 
 
 def command(folder, limits):
