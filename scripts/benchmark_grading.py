@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from utils.course import exercises, gradebook, jobs, release, sandbox
@@ -94,7 +95,7 @@ def theirs(lecture, notebooks, folder):
 
 
 def parts(lecture, log):
-    """Return seconds of what a batch is made of: warm start, sandbox, one job, one job without any cell of a student."""
+    """Return the seconds that the parts of a batch take."""
     start = time.monotonic()
     zygote = jobs.Zygote(exercises.imported_modules([lecture]), log)
     zygote.start()
@@ -126,9 +127,9 @@ def main():
             (f"make grade, {n} at a time", lambda n=n: ours(lecture, notebooks, folder / f"ours{n}", n)) for n in (2, 1)
         ]
         short = list(map(graded_path, notebooks))
-        runs.append(("nbgrader autograde, graded path only", lambda: theirs(lecture, short, folder / "short")))
+        runs.append(("nbgrader autograde, graded path only", partial(theirs, lecture, short, folder / "short")))
         if args.whole:
-            runs.append(("nbgrader autograde", lambda: theirs(lecture, notebooks, folder / "whole")))
+            runs.append(("nbgrader autograde", partial(theirs, lecture, notebooks, folder / "whole")))
         for name, grade in runs:
             taken, points[name] = grade()
             rows.append((name, taken, 60 * len(notebooks) / taken))

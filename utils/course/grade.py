@@ -19,16 +19,14 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 
 from utils.course import exercises, gradebook, jobs, review, sandbox, submissions
+from utils.course.jobs import GRADED, REVIEW
 
 from tqdm import tqdm
 
 VERSION = 1  # raise it when grading itself changes: every submission is then graded anew
-GRADED, REVIEW = "graded", "needs review"
 
 
 def write_json(path, value):
@@ -145,44 +143,10 @@ def plan(student, name, versions, lecture):
     }
 
 
-@cache
-def this_process(root, names, log):
-    """Return (lectures, warm process) of this process; a Dask worker makes its own at its first job."""
-    course = exercises.read_course(Path(root))
-    return course, jobs.Zygote(exercises.imported_modules(course[name] for name in names), log)
-
-
-def grade(job, root, names, log, limits, isolated):
-    """Do one job and return its status. Runs in any process; its arguments and its result are plain values."""
-    course, zygote = this_process(root, names, log)
-    lecture, start = course[job["notebook"]], time.monotonic()
-    status = {key: value for key, value in job.items() if key not in ("cells", "suspicions")}
-    suspicions = job["suspicions"]
-    cells = [tuple(cell) for cell in job["cells"]]
-    if not isolated:  # without walls, what looks dangerous is not run at all
-        unsafe = {name for name, source in cells if review.suspicious(source)}
-        cells = [] if "" in unsafe else [cell for cell in cells if cell[0] not in unsafe]
-    try:
-        verdicts = jobs.Job(lecture, cells, zygote, sandbox.Limits(**limits), isolated).run()
-    except jobs.CourseError as error:
-        return status | {"status": "error", "reasons": [str(error)], "exercises": {}, "key": ""}
-    rows, sources = {}, dict(map(tuple, job["cells"]))
-    for exercise in lecture.exercises:
-        verdict = verdicts.get(exercise.name) or jobs.Verdict(line=f"{exercise.name}: not run")
-        verdict.suspicions = list(dict.fromkeys(suspicions.get(exercise.name, []) + verdict.suspicions))
-        row = asdict(verdict) | {"points": exercise.points}
-        row |= {"provisional": verdict.score, "score": 0.0 if verdict.suspicions else verdict.score}
-        rows[exercise.name] = row | {"source": sources.get(exercise.name, "")}
-    reasons = status["reasons"] + [f"{name}: {why}" for name, row in rows.items() for why in row["suspicions"]]
-    seconds = round(time.monotonic() - start, 2)
-    verdict = REVIEW if reasons else GRADED
-    return status | {"status": verdict, "reasons": reasons, "exercises": rows, "seconds": seconds}
-
-
 def run_jobs(waiting, folder, executor, arguments):
     """Do the jobs and write a status file after each; return their statuses."""
     results = []
-    futures = [executor.submit(grade, job, *arguments) for job in waiting]
+    futures = [executor.submit(jobs.grade, job, *arguments) for job in waiting]
     with tqdm(total=len(waiting), unit="notebook", disable=not waiting) as bar:
         try:
             for future in as_completed(futures):
@@ -241,7 +205,7 @@ def grade_folder(args):
     with engine(args) as executor:
         statuses += run_jobs(waiting, jobs_folder, executor, arguments)
     if waiting and args.dask is None:
-        this_process(*arguments[:3])[1].close()
+        jobs.this_process(*arguments[:3])[1].close()
     rejects = [status for status in statuses if "key" not in status]
     write_json(args.output / "rejected.json", rejects)
     return sorted(statuses, key=lambda s: (s["student"], s["notebook"], s["file"])), len(waiting)

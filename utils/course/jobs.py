@@ -12,10 +12,13 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 
-from utils.course import exercises, sandbox
+from utils.course import exercises, review, sandbox
 
 KEEP = ("PATH", "LANG", "LC_ALL", "KERAS_BACKEND", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "HOME")
+GRADED, REVIEW = "graded", "needs review"
 TICK = 0.05  # seconds between two looks at a job
 
 
@@ -279,3 +282,37 @@ class Job:
                 raise
             error = str(errors.get(name) or "")[:500]
             self.verdicts[name] = verdict(message, self.by_name[name], word, error)
+
+
+@cache
+def this_process(root, names, log):
+    """Return (lectures, warm process) of this process; a Dask worker makes its own at its first job."""
+    course = exercises.read_course(Path(root))
+    return course, Zygote(exercises.imported_modules(course[name] for name in names), log)
+
+
+def grade(job, root, names, log, limits, isolated):
+    """Do one job and return its status. Runs in any process; its arguments and its result are plain values."""
+    course, zygote = this_process(root, names, log)
+    lecture, start = course[job["notebook"]], time.monotonic()
+    status = {key: value for key, value in job.items() if key not in ("cells", "suspicions")}
+    suspicions = job["suspicions"]
+    cells = [tuple(cell) for cell in job["cells"]]
+    if not isolated:  # without walls, what looks dangerous is not run at all
+        unsafe = {name for name, source in cells if review.suspicious(source)}
+        cells = [] if "" in unsafe else [cell for cell in cells if cell[0] not in unsafe]
+    try:
+        verdicts = Job(lecture, cells, zygote, sandbox.Limits(**limits), isolated).run()
+    except CourseError as error:
+        return status | {"status": "error", "reasons": [str(error)], "exercises": {}, "key": ""}
+    rows, sources = {}, dict(map(tuple, job["cells"]))
+    for exercise in lecture.exercises:
+        verdict = verdicts.get(exercise.name) or Verdict(line=f"{exercise.name}: not run")
+        verdict.suspicions = list(dict.fromkeys(suspicions.get(exercise.name, []) + verdict.suspicions))
+        row = asdict(verdict) | {"points": exercise.points}
+        row |= {"provisional": verdict.score, "score": 0.0 if verdict.suspicions else verdict.score}
+        rows[exercise.name] = row | {"source": sources.get(exercise.name, "")}
+    reasons = status["reasons"] + [f"{name}: {why}" for name, row in rows.items() for why in row["suspicions"]]
+    seconds = round(time.monotonic() - start, 2)
+    verdict = REVIEW if reasons else GRADED
+    return status | {"status": verdict, "reasons": reasons, "exercises": rows, "seconds": seconds}
