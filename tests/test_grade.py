@@ -218,7 +218,9 @@ def test_gradebook_holds_results_and_keeps_what_a_person_entered(small):
     feedback = (output / "feedback" / "wrong" / "lectures" / "01_sample.html").read_text()
     assert "double: failed, 0 of 2 points" in feedback
     assert "wrong on [21]" not in feedback, "a hidden test in the feedback"
-    assert "<script>alert" not in feedback
+    assert "<script>alert" not in feedback and "Rubric: 3 points" not in feedback
+    shown = (output / "autograded" / "wrong" / "lectures" / "01_sample.ipynb").read_text()
+    assert "Rubric: 3 points" in shown, "the grader needs the rubric"
 
 
 def test_page_shows_common_mistakes_and_difficulty(course, tmp_path):

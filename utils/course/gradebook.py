@@ -26,11 +26,14 @@ from utils.course import exercises, release
 
 import nbformat
 import numpy as np
-from nbformat.v4 import new_output
+from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor, TagRemovePreprocessor
+from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, SubmittedNotebook
+from nbgrader.preprocessors import GetGrades
 from nbgrader.utils import compute_checksum, is_grade, is_solution
 
 BLUE, ORANGE = "#0072B2", "#E69F00"  # Okabe and Ito
+FOR_GRADER = "for-grader"  # tag of cells that the feedback does not show
 TAG = re.compile(r"<(?=[A-Za-z/!?])")  # where HTML could begin
 
 
@@ -178,9 +181,19 @@ def write_autograded(lecture, status, output):
             cell.outputs = [new_output("stream", name="stdout", text="\n".join(lines) + "\n")]
         elif name in status["written"]:
             cell.source = TAG.sub("&lt;", status["written"][name])
+    notebook.cells = [cell for old in notebook.cells for cell in (old, *rubric(lecture, exercises.grade_id(old)))]
     folder = output / "autograded" / status["student"] / lecture.assignment
     folder.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, folder / lecture.path.name)
+
+
+def rubric(lecture, name):
+    """Return a cell with sample answer and rubric of a question for the grader; write_feedback leaves it out."""
+    source = next((cell.source for cell in lecture.source.cells if exercises.grade_id(cell) == name), "")
+    if name not in {question.name for question in lecture.questions}:
+        return []
+    text = "\n".join(line for line in source.splitlines() if not release.MARKER.search(line))
+    return [new_markdown_cell(f"**For the grader only**\n\n{text}", metadata={"tags": [FOR_GRADER]})]
 
 
 def grades(book, statuses, course):
@@ -350,6 +363,9 @@ def write_page(path, rows, statuses):
 
 def write_feedback(config, statuses):
     """Write nbgrader's feedback page for every submission: answers, points, comments."""
+    steps = [GetGrades, TagRemovePreprocessor, CSSHTMLHeaderPreprocessor]
+    config.GenerateFeedback.preprocessors, config.TagRemovePreprocessor.enabled = steps, True
+    config.TagRemovePreprocessor.remove_cell_tags = [FOR_GRADER]
     api = release.nbgrader_api(config)
     pairs = sorted({(status["student"], status["notebook"].partition("/")[0]) for status in statuses})
     for student, assignment in pairs:
