@@ -19,6 +19,7 @@ import logging
 import os
 import re
 import sys
+import sysconfig
 import warnings
 from pathlib import Path
 
@@ -38,6 +39,9 @@ TAG = re.compile(r"<(?=[A-Za-z/!?])")  # where HTML could begin
 
 
 def open_gradebook(config):
+    scripts = sysconfig.get_path("scripts")  # nbgrader calls the program `alembic`, which is on no PATH but the venv's
+    if scripts not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", "")])
     warnings.filterwarnings("ignore", "Object of type .* not in session")  # nbgrader under SQLAlchemy 2
     return Gradebook(config.CourseDirectory.db_url, config.CourseDirectory.course_id)
 

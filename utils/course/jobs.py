@@ -36,7 +36,8 @@ class Zygote:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {name: os.environ[name] for name in KEEP if name in os.environ}  # no secrets of the instructor
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1")
-        environment |= {"PYTHONPATH": str(exercises.ROOT), "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        path = filter(None, (str(exercises.ROOT), os.environ.get("PYTHONPATH")))
+        environment |= {"PYTHONPATH": os.pathsep.join(path), "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3"}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "utils.course.worker", str(theirs.fileno()), *self.modules],

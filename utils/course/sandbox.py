@@ -7,6 +7,7 @@ bubblewrap is killed, the kernel ends every process inside, whatever it did to h
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -20,7 +21,8 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMESPACES = ("user", "ipc", "uts", "net", "pid", "mnt")  # the mount namespace last: it hides /proc of the outside
+NAMESPACES = ("ipc", "uts", "net", "pid", "mnt", "user")
+NS_GET_USERNS = 0xB701  # linux/nsfs.h
 SET_NO_NEW_PRIVS, CAPBSET_DROP, SET_CHILD_SUBREAPER = 38, 24, 36  # linux/prctl.h
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime")
 MIB = 2**20
@@ -178,12 +180,21 @@ def libc(call, *arguments):
 
 
 def join(pid):
-    """Move this process into the namespaces of the process `pid`; its children will be in the PID namespace."""
-    own = {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}
-    wanted = {n: f"/proc/{pid}/ns/{n}" for n in NAMESPACES if os.readlink(f"/proc/{pid}/ns/{n}") != own[n]}
-    for descriptor in [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in wanted.values()]:
-        libc("setns", descriptor, 0)
-        os.close(descriptor)
+    """Move this process into the namespaces of the process `pid`; its children will be in the PID namespace.
+
+    For a user who is not root bubblewrap makes two user namespaces, one in the other. The outer one owns all the other
+    namespaces, so it has to be entered first and the inner one last.
+    """
+    room = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in NAMESPACES}
+    mine = [os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES]
+    owner = fcntl.ioctl(room["mnt"], NS_GET_USERNS)
+    for namespace in (owner, *room.values()):
+        inode = os.fstat(namespace).st_ino
+        if inode not in mine:  # to enter the user namespace that one is in already is an error
+            libc("setns", namespace, 0)
+            mine.append(inode)
+    for namespace in (owner, *room.values()):
+        os.close(namespace)
 
 
 def adopt_orphans():

@@ -108,9 +108,13 @@ def supervise(order, link):
     link = socket.socket(fileno=os.dup2(link, 4))
     os.closerange(5, 4096)
     os.close(3)
-    if "namespaces" in order:
-        sandbox.join(order["namespaces"])
-    sandbox.adopt_orphans()
+    try:
+        if "namespaces" in order:
+            sandbox.join(order["namespaces"])
+        sandbox.adopt_orphans()
+    except OSError as error:
+        send(link, {"failed": f"the sandbox cannot be entered: {error}"})
+        return
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
