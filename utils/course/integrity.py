@@ -67,16 +67,23 @@ def watched_modules():
     return {name: module for name, module in modules.items() if name.partition(".")[0] in WATCHED}
 
 
+def classes_of(modules):
+    """Yield (place, class) of every class, in the module where it was made."""
+    for name, module in modules.items():
+        found = [value for value in list(vars(module).values()) if isinstance(value, type) and value.__module__ == name]
+        yield from ((f"{name}.{value.__name__}", value) for value in found)
+
+
 def code_of(modules):
     """Yield (place, dictionary that holds it, key, value) of every function, class and module; methods included."""
     for name, module in modules.items():
         for key, value in list(vars(module).items()):
             if callable(value) or isinstance(value, types.ModuleType):
                 yield name, vars(module), key, value
-            if isinstance(value, type) and value.__module__ == name:
-                for method, function in list(vars(value).items()):
-                    if isinstance(function, METHODS):
-                        yield f"{name}.{key}", vars(value), method, function
+    for place, kind in classes_of(modules):
+        for key, value in list(vars(kind).items()):
+            if isinstance(value, METHODS):
+                yield place, vars(kind), key, value
 
 
 class Guard:
@@ -87,6 +94,7 @@ class Guard:
         self.modules = watched_modules()
         self.code = [(*found, content(found[-1])) for found in code_of(self.modules)]
         self.shadows = {name: BUILTINS & vars(module).keys() for name, module in self.modules.items()}
+        self.classes = [(place, vars(kind), set(vars(kind))) for place, kind in classes_of(self.modules)]
         self.threads = threading.active_count()
         self.children = self.processes()
 
@@ -105,6 +113,8 @@ class Guard:
             now = holder.get(key)
             if now is not value or any(x is not y for x, y in zip(content(now), inside, strict=False)):
                 found.append(f"{place}.{key}")
+        for place, holder, before in self.classes:  # a method in front of an inherited one
+            found += [f"{place}.{key}" for key in holder.keys() - before if isinstance(holder[key], METHODS)]
         for name, module in self.modules.items():  # a name in a module that hides a built-in function from it
             if more := (BUILTINS & vars(module).keys()) - self.shadows[name]:
                 found.append(f"{name}.{min(more)}")
