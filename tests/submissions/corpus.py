@@ -292,6 +292,15 @@ code(
 )
 
 
+# Messages that are meant to upset the grader.
+SAY = "import json, os, struct\n\n\ndef say(m):\n    m = json.dumps(m).encode()\n    os.write(4, struct.pack('!I', len(m)) + m)\n\n\n"
+code("message_with_braces", SAY + "say({'failed': '{x} {0}'})" + WRONG, 4, "could not be run: {x} {0}", walls=True)
+code(
+    "message_of_wrong_types", SAY + "say({'at': [], 'defined': 3, 'changed': {}})" + WRONG, 4, "imports os", walls=True
+)
+code("flood_of_messages", SAY + "while True:\n    say({'at': 'double'})", 4, "messages", walls=True)
+
+
 # Files that are not as they were handed out.
 @case(2)
 def half_finished(s, folder):

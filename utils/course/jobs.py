@@ -19,6 +19,7 @@ from utils.course import exercises, review, sandbox
 
 KEEP = ("PATH", "LANG", "LC_ALL", "KERAS_BACKEND", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "HOME")
 GRADED, REVIEW = "graded", "needs review"
+MESSAGES = 1000  # of one child; a notebook needs three for each exercise
 TICK = 0.05  # seconds between two looks at a job
 
 
@@ -58,10 +59,14 @@ class Zygote:
         """Fork a child for `order`; return its supervisor's process id and the socket to talk to it."""
         ours, theirs = socket.socketpair()
         with self.lock, theirs:
-            if self.process is None or self.process.poll() is not None:
-                self.start()
-            socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno()])
-            return int(self.control.recv(16)), ours
+            for _ in range(2):  # without a sandbox a student's process can kill the warm one
+                if self.process is None or self.process.poll() is not None:
+                    self.start()
+                with contextlib.suppress(OSError, ValueError):
+                    socket.send_fds(self.control, [json.dumps(order).encode()], [theirs.fileno()])
+                    return int(self.control.recv(16)), ours
+                self.process.wait()
+        raise CourseError(f"the warm process ended twice; its messages are in {self.log}")
 
     def close(self):
         with self.lock:
@@ -80,7 +85,7 @@ class Child:
     """The controlling end of a student's process. Everything it receives is untrusted."""
 
     def __init__(self, zygote, room, folder, limits):
-        self.room, self.limits, self.data, self.base = room, limits, b"", None
+        self.room, self.limits, self.data, self.base, self.messages = room, limits, b"", None, 0
         order = {"folder": str(folder), "limits": asdict(limits), **room.arguments()}
         self.supervisor, self.link = zygote.fork(order)
         self.link.settimeout(TICK)
@@ -112,10 +117,12 @@ class Child:
                 if wanted > self.limits.output:
                     raise Stopped("sent a message that is too long")
                 if len(self.data) >= wanted:
-                    text, self.data = self.data[4:wanted], self.data[wanted:]
+                    text, self.data, self.messages = self.data[4:wanted], self.data[wanted:], self.messages + 1
+                    if self.messages > MESSAGES:
+                        raise Stopped(f"sent more than {MESSAGES} messages")
                     return checked(text)
             if time.monotonic() > end:
-                raise Stopped("gave no result within {seconds}")
+                raise Stopped(f"gave no result within {self.limits.cell:g} s")
             try:
                 part = self.link.recv(65536)
             except TimeoutError:
@@ -230,11 +237,12 @@ class Job:
                 message = {}
                 while "defined" not in message:
                     message = self.next(child)
-                    at, phase = (message["at"], "cells") if message.get("at") in dict(cells) else (at, phase)
+                    if message.get("at") in [name for name, _ in cells]:
+                        at, phase = message["at"], "cells"
                 errors = message["defined"] if isinstance(message["defined"], dict) else {}
                 self.test(child, wanted, errors, texts(message.get("changed")))
             except Stopped as stop:
-                why = str(stop).format(seconds=f"{self.limits.cell:g} s")
+                why = str(stop)
                 if getattr(stop, "exercise", None):
                     self.fail(stop.exercise, why)
                 elif phase == "set-up":
@@ -304,7 +312,9 @@ def grade(job, root, names, log, limits, isolated):
         cells = [] if "" in unsafe else [cell for cell in cells if cell[0] not in unsafe]
     try:
         verdicts = Job(lecture, cells, zygote, sandbox.Limits(**limits), isolated).run()
-    except CourseError as error:
+    except Exception as error:
+        if not isinstance(error, CourseError):  # a fault of ours: it must not stop the others, nor give points
+            error = f"the grader stopped: {type(error).__name__}: {error}"
         return status | {"status": "error", "reasons": [str(error)], "exercises": {}, "key": ""}
     rows, sources = {}, dict(map(tuple, job["cells"]))
     for exercise in lecture.exercises:
