@@ -5,6 +5,7 @@ import copy
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from utils.course import release
@@ -129,6 +130,7 @@ def read_lecture(path, config):
     return Lecture(path, path.parent.name, setup, tuple(exercises), tuple(questions), source, released, key)
 
 
+@cache
 def read_course(root=ROOT):
     """Return the lectures of a course by name, `lectures/01_neural_networks` and so on; SystemExit if there is none."""
     config = release.nbgrader_config(ROOT, root / "build")

@@ -52,13 +52,13 @@ def explain(error):
     return f"{type.__getattribute__(type(error), '__name__')}{where}: {text}"
 
 
-def content(value):
-    """Return what makes up a function, so that a change inside it is seen as well."""
-    inner = getattr(value, "__wrapped__", None)  # NumPy's functions are covers of Python functions
-    function = inner if type(inner) is types.FunctionType else value
-    if type(function) is types.FunctionType:
-        return inner, function.__code__, function.__defaults__, function.__kwdefaults__
-    return ()
+def function_inside(value):
+    """Return the Python function that `value` is or covers (as NumPy's functions do), else None."""
+    if type(value) is types.FunctionType:
+        return value
+    inner = {property: "fget", classmethod: "__func__", staticmethod: "__func__"}.get(type(value), "__wrapped__")
+    inner = None if isinstance(value, type | types.ModuleType) else getattr(value, inner, None)
+    return inner if type(inner) is types.FunctionType else None
 
 
 def watched_modules():
@@ -92,7 +92,9 @@ class Guard:
     def __init__(self, space):
         self.globals = dict(space)
         self.modules = watched_modules()
-        self.code = [(*found, content(found[-1])) for found in code_of(self.modules)]
+        self.code = list(code_of(self.modules))
+        inside = [(f"{place}.{key}", function_inside(value)) for place, _, key, value in self.code]
+        self.functions = [(p, f, f.__code__, f.__defaults__, f.__kwdefaults__) for p, f in inside if f is not None]
         self.shadows = {name: BUILTINS & vars(module).keys() for name, module in self.modules.items()}
         self.classes = [(place, vars(kind), set(vars(kind))) for place, kind in classes_of(self.modules)]
         self.threads = threading.active_count()
@@ -109,10 +111,10 @@ class Guard:
     def changes(self):
         """Return what is not as it was, as a list of names."""
         found = [name for name, module in self.modules.items() if sys.modules.get(name) is not module]
-        for place, holder, key, value, inside in self.code:
-            now = holder.get(key)
-            if now is not value or any(x is not y for x, y in zip(content(now), inside, strict=False)):
-                found.append(f"{place}.{key}")
+        found += [f"{place}.{key}" for place, holder, key, value in self.code if holder.get(key) is not value]
+        for place, f, code, defaults, more in self.functions:  # a function that is the same, but not inside
+            if f.__code__ is not code or f.__defaults__ is not defaults or f.__kwdefaults__ is not more:
+                found.append(place)
         for place, holder, before in self.classes:  # a method in front of an inherited one
             found += [f"{place}.{key}" for key in holder.keys() - before if isinstance(holder[key], METHODS)]
         for name, module in self.modules.items():  # a name in a module that hides a built-in function from it
