@@ -12,6 +12,7 @@ TensorFlow for the devices), so whatever belongs to `utils` is imported by the c
 """
 
 import contextlib
+import gc
 import importlib
 import io
 import json
@@ -150,6 +151,7 @@ def warm(modules):
 def main():
     control = socket.socket(fileno=int(sys.argv[1]))
     warm(sys.argv[2:])
+    gc.freeze()  # what was imported is garbage for no child: none has to look through it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     os.dup2(control.fileno(), 3)
     control.detach()
