@@ -1,5 +1,6 @@
 # Two commands on a fresh machine (Debian or Ubuntu with make and Python 3.11 to 3.13): make run, make test.
 #   make run NOTEBOOKS='lectures/01*.ipynb' PROFILE=full JOBS=1 TIMEOUT=7200
+#   make grade SUBMISSIONS=folder SANDBOX=no GRADEBOOK=postgresql://...
 #   make ... PYTHON=python3.12   makes .venv with that interpreter;  make ... GPU=1   adds CUDA to it
 PROFILE ?= fast
 JOBS ?= 2
@@ -8,8 +9,9 @@ TIMEOUT ?= 1800
 PY := $(or $(PYTHON),python3)
 INSTALLED := .venv/installed$(if $(PYTHON),-$(notdir $(PYTHON)))$(if $(GPU),-gpu)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export GRADEBOOK
 
-.PHONY: run test checks lab student format pins
+.PHONY: run test checks lab student grade gradebook format pins
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)  ## every notebook with papermill; results and report in build/run/
@@ -27,6 +29,13 @@ lab: $(INSTALLED)
 
 student: $(INSTALLED)  ## the versions to hand out, in student/
 	@python -m utils.course.release
+
+grade: $(INSTALLED)  ## grade a class: SUBMISSIONS=folder/<student>/<notebook>.ipynb; report in build/grading/
+	@$(if $(SUBMISSIONS),,echo "Name the folder that holds one folder for each student: make grade SUBMISSIONS=folder"; exit 2;) \
+	python -m utils.course.grade '$(SUBMISSIONS)' $(if $(filter no,$(SANDBOX)),--no-sandbox)
+
+gradebook: $(INSTALLED)  ## CSV files, a page about the class and feedback pages in build/grading/
+	@python -m utils.course.gradebook
 
 format: $(INSTALLED)
 	ruff check --fix . && ruff format .

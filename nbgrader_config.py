@@ -17,7 +17,7 @@ c.CourseDirectory.release_directory = "student"
 c.CourseDirectory.submitted_directory = "build/grading/submitted"
 c.CourseDirectory.autograded_directory = "build/grading/autograded"
 c.CourseDirectory.feedback_directory = "build/grading/feedback"
-c.CourseDirectory.db_url = "sqlite:///" + os.path.join(build, "gradebook.db")
+c.CourseDirectory.db_url = os.environ.get("GRADEBOOK") or "sqlite:///" + os.path.join(build, "gradebook.db")
 c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__"]
 c.NbGrader.logfile = os.path.join(build, "nbgrader.log")
 

@@ -1,0 +1,61 @@
+"""Grading over the real notebooks: the reference gets full points in the sandbox, a stub and a trick get none."""
+
+from pathlib import Path
+
+import notebooks
+from test_grade import WALLS
+from utils.course import exercises, jobs, review, sandbox
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def course():
+    return exercises.read_course()
+
+
+@pytest.fixture(scope="module")
+def zygote(course, tmp_path_factory):
+    warm = jobs.Zygote(exercises.imported_modules(course.values()), tmp_path_factory.mktemp("warm") / "log")
+    yield warm
+    warm.close()
+
+
+def grade(lecture, zygote, cells):
+    return jobs.Job(lecture, cells, zygote, sandbox.Limits(), isolated=WALLS).run()
+
+
+def references(lecture):
+    return {exercises.grade_id(cell): cell.source for cell in lecture.source.cells if exercises.grade_id(cell)}
+
+
+@pytest.mark.parametrize("name", notebooks.NOTEBOOKS)
+def test_reference_gets_full_points_and_no_review(course, zygote, name):
+    lecture = course[name.removesuffix(".ipynb")]
+    cells = [(exercise.name, references(lecture)[exercise.name]) for exercise in lecture.exercises]
+    assert {name: review.suspicious(source) for name, source in cells if review.suspicious(source)} == {}
+    verdicts = grade(lecture, zygote, cells)
+    wrong = {name: v for name, v in verdicts.items() if v.status != "passed" or v.suspicions}
+    assert not wrong
+    assert sum(v.score for v in verdicts.values()) == sum(e.points for e in lecture.exercises)
+
+
+def test_stubs_are_not_attempted(course, zygote):
+    lecture = course[notebooks.NOTEBOOKS[0].removesuffix(".ipynb")]
+    verdicts = grade(lecture, zygote, [(exercise.name, exercise.stub) for exercise in lecture.exercises])
+    assert {(v.score, v.status, tuple(v.suspicions)) for v in verdicts.values()} == {(0.0, "not attempted", ())}
+
+
+TRICKS = {
+    "patches_keras": "keras.activations.relu = lambda z: 0\n\n\ndef neuron(x, w, b):\n    return x",
+    "patches_a_method": "keras.Model.count_params = lambda self: 0\n\n\ndef neuron(x, w, b):\n    return x",
+    "patches_numpy": "np.allclose = lambda *a, **k: True\n\n\ndef neuron(x, w, b):\n    return np.ones(3)",
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_changed_libraries_are_noticed_when_the_code_runs(course, zygote, trick):
+    lecture = next(lecture for name, lecture in course.items() if Path(name).name.startswith("01_"))
+    (verdict,) = grade(lecture, zygote, [("neuron", TRICKS[trick])]).values()
+    assert verdict.score == 0
+    assert "changed what the tests use" in verdict.suspicions[0]

@@ -1,0 +1,226 @@
+"""A locked room for one job: bubblewrap builds it, a forked process walks in, one signal empties it.
+
+bubblewrap starts `cat` in fresh namespaces: no network, no other processes, a read-only view of Python and of `utils`,
+a small folder in memory to write to. The warm process (worker.py) forks, and its child joins these namespaces. When
+bubblewrap is killed, the kernel ends every process inside, whatever it did to hide.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACES = ("ipc", "uts", "net", "pid", "mnt", "user")
+NS_GET_USERNS = 0xB701  # linux/nsfs.h
+SET_NO_NEW_PRIVS, CAPBSET_DROP, SET_CHILD_SUBREAPER = 38, 24, 36  # linux/prctl.h
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime")
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one job may use."""
+
+    cell: float = 60.0  # seconds for one solution cell or one test cell
+    job: float = 600.0  # seconds for all cells of a notebook
+    memory: int = 3072 * MIB  # bytes that a job may take beyond what the warm process holds
+    processes: int = 32
+    output: int = MIB  # bytes of one message, and of what a cell prints
+    disk: int = 128 * MIB  # bytes in /tmp, and of one file
+
+
+class NoSandbox(Exception):
+    """bubblewrap is not installed, or this machine does not allow what it needs."""
+
+
+def python_folders():
+    """Return the folders that Python and its packages are read from; nothing of the course itself."""
+    places = [place for place in sys.path if os.path.isabs(place) and not Path(place).is_relative_to(ROOT)]
+    places += [sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)]
+    places = {place for place in places if os.path.isdir(place) and not ROOT.is_relative_to(place)}
+    inside = {place for place in places if any(place != other and place.startswith(other + "/") for other in places)}
+    return sorted(places - inside)
+
+
+def command(folder, limits):
+    """Return bubblewrap's command line for a notebook of the course's `folder`, such as lectures/."""
+    words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
+    for path in filter(os.path.exists, SYSTEM):
+        link = os.path.islink(path)
+        words += ["--symlink", os.readlink(path), path] if link else ["--ro-bind", path, path]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    words += ["--size", str(limits.disk), "--tmpfs", "/tmp", "--size", str(limits.disk), "--tmpfs", "/dev/shm"]
+    for path in [*python_folders(), ROOT / "utils", *resources(folder)]:
+        words += ["--ro-bind", str(path), str(path)]
+    return [*words, "--dir", str(folder), "--remount-ro", "/dev", "--remount-ro", "/", "cat"]
+
+
+def resources(folder):
+    """Return what lies beside the notebooks of `folder`, the notebooks themselves excepted."""
+    return sorted(p for p in folder.iterdir() if p.suffix != ".ipynb" and not p.name.startswith((".", "__")))
+
+
+class Sandbox:
+    """A room for one job, to be used in a `with` block. At its end nothing of the job is left.
+
+    Raises NoSandbox if bubblewrap cannot make it.
+    """
+
+    def __init__(self, folder, limits):
+        self.limits, self.base = limits, None
+        read, write = os.pipe()
+        errors = tempfile.TemporaryFile()
+        try:
+            self.process = subprocess.Popen(
+                [*command(folder, limits)[:1], "--info-fd", str(write), *command(folder, limits)[1:]],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                pass_fds=[write],
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            os.close(read)
+            raise NoSandbox("bubblewrap is not installed: sudo apt-get install bubblewrap") from None
+        finally:
+            os.close(write)
+        with os.fdopen(read, "rb") as info, contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(b"ready\n")
+            self.process.stdin.flush()
+            if self.process.stdout.readline() == b"ready\n":  # `cat` answers once everything is mounted
+                self.pid = json.loads(info.read1(65536))["child-pid"]
+                return
+        self.close()
+        errors.seek(0)
+        raise NoSandbox(f"bubblewrap does not work here: {errors.read().decode(errors='replace').strip()}")
+
+    def arguments(self):
+        """Return what the warm process must know to let its child join."""
+        return {"namespaces": self.pid}
+
+    def processes(self, supervisor):
+        """Return the students' processes in this room: all but bubblewrap's own two."""
+        try:
+            inside = sorted(int(name) for name in os.listdir(f"/proc/{self.pid}/root/proc") if name.isdigit())
+        except OSError:
+            return []
+        return [Path(f"/proc/{self.pid}/root/proc/{pid}") for pid in inside[2:]]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class OpenRoom:
+    """No isolation but that of a process of its own: for --no-sandbox. The interface is that of Sandbox."""
+
+    def __init__(self, folder, limits):
+        self.limits, self.supervisor = limits, None
+        self.scratch = tempfile.mkdtemp(prefix="grading-")
+        for path in resources(folder):
+            os.symlink(path, os.path.join(self.scratch, path.name))
+
+    def arguments(self):
+        return {"scratch": self.scratch}
+
+    def processes(self, supervisor):
+        self.supervisor = supervisor
+        with contextlib.suppress(psutil.Error):
+            return [Path(f"/proc/{p.pid}") for p in psutil.Process(supervisor).children(recursive=True)]
+        return []
+
+    def close(self):
+        for _ in range(20):  # a process may fork while we look
+            found = self.processes(self.supervisor) if self.supervisor else []
+            for path in found:
+                with contextlib.suppress(OSError):
+                    os.kill(int(path.name), 9)
+            if not found:
+                break
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    __enter__, __exit__ = Sandbox.__enter__, Sandbox.__exit__
+
+
+def resident(process):
+    """Return the bytes of memory of a process given by its folder in /proc, 0 if it is gone."""
+    try:
+        return int((process / "statm").read_text().split()[1]) * resource.getpagesize()
+    except (OSError, ValueError):
+        return 0
+
+
+# What follows runs in the forked child, on its way into the room.
+
+
+def libc(call, *arguments):
+    library = ctypes.CDLL(None, use_errno=True)
+    if getattr(library, call)(*arguments) == -1:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{call}: {os.strerror(error)}")
+
+
+def join(pid):
+    """Move this process into the namespaces of the process `pid`; its children will be in the PID namespace.
+
+    For a user who is not root bubblewrap makes two user namespaces, one in the other. The outer one owns all the other
+    namespaces, so it has to be entered first and the inner one last.
+    """
+    room = {name: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in NAMESPACES}
+    mine = [os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES]
+    owner = fcntl.ioctl(room["mnt"], NS_GET_USERNS)
+    for namespace in (owner, *room.values()):
+        inode = os.fstat(namespace).st_ino
+        if inode not in mine:  # to enter the user namespace that one is in already is an error
+            libc("setns", namespace, 0)
+            mine.append(inode)
+    for namespace in (owner, *room.values()):
+        os.close(namespace)
+
+
+def adopt_orphans():
+    """Become the parent of every descendant whose parent ends, so that none is lost from sight."""
+    libc("prctl", SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def drop_privileges():
+    """Give up every capability for good."""
+    libc("prctl", SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    for capability in range(64):
+        with contextlib.suppress(OSError):  # not in a user namespace of its own, or no such capability
+            libc("prctl", CAPBSET_DROP, capability, 0, 0, 0)
+    header, nothing = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    with contextlib.suppress(OSError):
+        libc("capset", header, nothing)
+
+
+def limit_resources(limits):
+    """Set this process's limits; what the warm process holds already does not count against `memory`."""
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for name, value in {
+        "RLIMIT_AS": held + limits["memory"],
+        "RLIMIT_FSIZE": limits["disk"],
+        "RLIMIT_CPU": int(4 * limits["job"]) + 1,
+        "RLIMIT_NOFILE": 256,
+        "RLIMIT_CORE": 0,
+    }.items():
+        resource.setrlimit(getattr(resource, name), (value, value))
