@@ -5,5 +5,5 @@ def fixed_generate(logits_of, prompts, new_tokens, pad):
         row = list(prompt)
         for _ in range(new_tokens):
             row.append(int(np.argmax(logits_of(np.array([row]))[0, -1])))
-        answers.append(row[len(prompt):])
+        answers.append(row[len(prompt) :])
     return answers
