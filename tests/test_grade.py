@@ -242,6 +242,23 @@ def test_page_shows_common_mistakes_and_difficulty(course, tmp_path):
     assert "multiply each value by two" in (tmp_path / "out" / "gradebook.html").read_text()
 
 
+def test_answers_that_wait_for_a_person_are_no_zeros():
+    def row(student, exercise, score, waiting=""):
+        common = {"student": student, "notebook": "n", "exercise": exercise, "points": 2.0, "result": "passed"}
+        return common | {"score": score, "waiting": waiting}
+
+    rows = [
+        row("a", "one", 2.0),
+        row("b", "one", 0.0, "yes"),
+        row("a", "exam", 0.0, "yes"),
+        row("b", "exam", 0.0, "yes"),
+    ]
+    items = {item["exercise"]: item for item in gradebook.items(rows)}
+    assert [items["one"][k] for k in ("students", "difficulty", "to review")] == [2, 1.0, 1]
+    assert [items["exam"][k] for k in ("students", "difficulty", "to review")] == [2, "", 2]
+    assert "All answers wait" in gradebook.histogram(rows[1:]) and "<img" in gradebook.histogram(rows)
+
+
 def test_clear_error_without_submissions(tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("none", "empty"):

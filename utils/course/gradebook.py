@@ -254,25 +254,27 @@ def items(rows):
     """Return statistics of each exercise.
 
     `difficulty` is the mean share of the points, 1 for an exercise that everybody solved. `discrimination` is the
-    correlation of an exercise's points with the rest of the student's points in the same notebook.
+    correlation of an exercise's points with the rest of the student's points in the same notebook. Answers that wait for
+    a person are counted, but are in neither of the two, which stay empty if all wait.
     """
     found = []
     for notebook, exercise in sorted({(row["notebook"], row["exercise"]) for row in rows}):
         own = {row["student"]: row for row in rows if (row["notebook"], row["exercise"]) == (notebook, exercise)}
         rest = collections.Counter()
         for row in rows:
-            if row["notebook"] == notebook and row["exercise"] != exercise:
+            if row["notebook"] == notebook and row["exercise"] != exercise and not row["waiting"]:
                 rest[row["student"]] += row["score"]
-        scores = np.array([row["score"] for row in own.values()])
-        others = np.array([rest[student] for student in own])
+        judged = {student: row["score"] for student, row in own.items() if not row["waiting"]}
+        scores, others = np.array(list(judged.values())), np.array([rest[student] for student in judged])
+        points = next(iter(own.values()))["points"]
         varies = len(scores) > 2 and scores.std() > 0 and others.std() > 0
         found.append(
             {
                 "notebook": notebook,
                 "exercise": exercise,
                 "students": len(own),
-                "points": next(iter(own.values()))["points"],
-                "difficulty": round(float(scores.mean()) / max(next(iter(own.values()))["points"], 1e-9), 2),
+                "points": points,
+                "difficulty": round(float(scores.mean()) / max(points, 1e-9), 2) if judged else "",
                 "discrimination": round(float(np.corrcoef(scores, others)[0, 1]), 2) if varies else "",
                 "not attempted": sum(row["result"] == "not attempted" for row in own.values()),
                 "to review": sum(bool(row["waiting"]) for row in own.values()),
@@ -298,18 +300,21 @@ def wrong_answers(rows, most=3):
 
 
 def histogram(rows):
-    """Return the distribution of the students' shares of the points as a PNG image for an HTML page."""
+    """Return, for an HTML page, the distribution of the shares of the points, without answers that wait for a person."""
     from matplotlib.figure import Figure
 
     total = collections.defaultdict(lambda: np.zeros(2))
     for row in rows:
-        total[row["student"]] += row["score"], row["points"]
+        if not row["waiting"]:
+            total[row["student"]] += row["score"], row["points"]
     shares = np.array([100 * score / points for score, points in total.values() if points])
+    if not len(shares):
+        return "<p>All answers wait for a person.</p>"
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     axes.hist(shares, bins=np.arange(0, 105, 5), color=BLUE, edgecolor="white")
     axes.axvline(np.median(shares), color=ORANGE, linestyle="--", label=f"median {np.median(shares):.0f} %")
-    axes.set(xlabel="share of the points of the notebooks handed in (%)", ylabel="students", xlim=(0, 100))
+    axes.set(xlabel="share of the points of the answers judged so far (%)", ylabel="students", xlim=(0, 100))
     axes.set_title(f"Half of the {len(shares)} students have {np.median(shares):.0f} % of the points or more")
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend()
@@ -336,7 +341,7 @@ PAGE = """<!doctype html>
 td, th {{border: 1px solid #bbb; padding: 2px 8px; text-align: left; vertical-align: top}}</style>
 <h1>Gradebook</h1><p>{students} students, {notebooks} notebooks handed in, {review} graded cells wait for a person.</p>
 <h2>Distribution</h2>{histogram}
-<h2>Exercises</h2><p>Difficulty is the mean share of the points: 1 if everybody solved it. Discrimination is the
+<h2>Exercises</h2><p>Answers that wait for a person are left out. Difficulty is the mean share of the points: 1 if everybody solved it. Discrimination is the
 correlation with the rest of the points in the notebook: an exercise near 0 or below does not measure what the others
 measure.</p>{items}
 <h2>Most common wrong answers</h2>{wrong}
