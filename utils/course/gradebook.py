@@ -254,8 +254,8 @@ def items(rows):
     """Return statistics of each exercise.
 
     `difficulty` is the mean share of the points, 1 for an exercise that everybody solved. `discrimination` is the
-    correlation of an exercise's points with the rest of the student's points in the same notebook. Answers that wait for
-    a person are counted, but are in neither of the two, which stay empty if all wait.
+    correlation of an exercise's points with the rest of the student's points in the same notebook. Answers that wait
+    for a person are counted, but are in neither of the two, which stay empty if all wait.
     """
     found = []
     for notebook, exercise in sorted({(row["notebook"], row["exercise"]) for row in rows}):
@@ -300,7 +300,7 @@ def wrong_answers(rows, most=3):
 
 
 def histogram(rows):
-    """Return, for an HTML page, the distribution of the shares of the points, without answers that wait for a person."""
+    """Return, for an HTML page, the distribution of the shares of the points that are judged already."""
     from matplotlib.figure import Figure
 
     total = collections.defaultdict(lambda: np.zeros(2))
@@ -341,7 +341,8 @@ PAGE = """<!doctype html>
 td, th {{border: 1px solid #bbb; padding: 2px 8px; text-align: left; vertical-align: top}}</style>
 <h1>Gradebook</h1><p>{students} students, {notebooks} notebooks handed in, {review} graded cells wait for a person.</p>
 <h2>Distribution</h2>{histogram}
-<h2>Exercises</h2><p>Answers that wait for a person are left out. Difficulty is the mean share of the points: 1 if everybody solved it. Discrimination is the
+<h2>Exercises</h2><p>Answers that wait for a person are left out. Difficulty is the mean share of the points:
+1 if everybody solved it. Discrimination is the
 correlation with the rest of the points in the notebook: an exercise near 0 or below does not measure what the others
 measure.</p>{items}
 <h2>Most common wrong answers</h2>{wrong}
