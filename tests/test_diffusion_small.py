@@ -214,7 +214,7 @@ def test_caption_trainer_loss_by_hand_and_it_learns(cache, diffusion):
     make_batch = pretrain.caption_batches(cache, diffusion.tokenizer, 8)
     batch = make_batch(0)
     prediction = batch["noise"] + 0.5
-    weights = pretrain.min_snr_weights(5.0)[batch["timesteps"]]
+    weights = pretrain.loss_weights(5.0, 0.5)[batch["timesteps"]]
     assert float(model.compute_loss(batch, y_pred=prediction)) == pytest.approx(0.25 * weights.mean(), rel=1e-4)
     losses = [float(model.train_on_batch(make_batch(step))) for step in range(40)]
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:4])

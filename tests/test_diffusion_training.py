@@ -97,6 +97,22 @@ def test_loss_is_the_weighted_squared_error():
     assert np.minimum(ratio, 5.0)[2] / ratio[2] == 1
 
 
+def test_balance_lifts_strong_noise_up_to_the_error_of_v():
+    signal = stable_diffusion.alphas_cumprod().astype("float64")
+    plain, lifted, of_v = (training.loss_weights(None, balance) for balance in (0.0, 0.5, 1.0))
+    assert (plain == 1).all()
+    np.testing.assert_allclose(of_v, 1 / signal, rtol=1e-4)  # v = (noise - sqrt(1 - signal) z) / sqrt(signal)
+    np.testing.assert_allclose(lifted, np.sqrt(of_v), rtol=1e-4)
+    np.testing.assert_allclose(training.loss_weights(5.0, 0.5), training.loss_weights(5.0) * lifted, rtol=1e-4)
+
+
+def test_steps_of_a_batch_are_spread_evenly():
+    for offset in (0.0, 0.3, 0.99999):
+        steps = np.asarray(training.spread_timesteps(np.array([offset], "float32"), 8))
+        assert steps.dtype == np.int32 and 0 <= steps.min() and steps.max() < 1000
+        assert (np.sort(steps) // 125 == np.arange(8)).all()
+
+
 def test_prompt_dropout_replaces_the_given_share(examples):
     context = np.tile(examples["context"][:1], (400, 1, 1))
     for share in (0.0, 0.3, 1.0):

@@ -26,7 +26,7 @@ from utils.diffusion.stable_diffusion import (
     add_noise,
     timestep_embedding,
 )
-from utils.diffusion.training import ControlNetTrainer, TrainingConfig, min_snr_weights
+from utils.diffusion.training import ControlNetTrainer, TrainingConfig, loss_weights, spread_timesteps
 from utils.diffusion.training import train as train_controlnet
 
 import keras
@@ -196,13 +196,13 @@ class CaptionTrainer(keras.Model):
     """U-Net and text encoder trained together to predict noise from captions alone.
 
     A batch is a dict of arrays: `latents` and `noise` (batch, side, side, channels), `timesteps` (batch,) and `tokens`
-    (batch, length). The loss is the Min-SNR-weighted squared error (Hang et al. 2023, arXiv 2303.09556, gamma 5), which
-    keeps the fine detail of little noise from outweighing shape and colour.
+    (batch, length). The loss is the squared error with the weights of `training.loss_weights`.
     """
 
-    def __init__(self, unet: keras.Model, text_encoder: keras.Model, gamma: float = 5.0):
+    def __init__(self, unet: keras.Model, text_encoder: keras.Model, min_snr: float = 5.0, balance: float = 0.5):
         super().__init__()
-        self.unet, self.text_encoder, self.gamma = unet, text_encoder, gamma
+        self.unet, self.text_encoder = unet, text_encoder
+        self.weights_by_step = loss_weights(min_snr, balance)
         self.embedding_width = unet.get_layer("timestep_embedding").output.shape[-1]
 
     def call(self, batch, training=False):
@@ -217,11 +217,10 @@ class CaptionTrainer(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         error = ops.mean(ops.square(x["noise"] - ops.cast(y_pred, "float32")), axis=(1, 2, 3))
-        weights = ops.convert_to_tensor(min_snr_weights(self.gamma))
-        return ops.mean(error * ops.take(weights, x["timesteps"]))
+        return ops.mean(error * ops.take(ops.convert_to_tensor(self.weights_by_step), x["timesteps"]))
 
 
-def caption_batches(cache: Path, tokenizer: WordTokenizer, batch: int, empty: float = 0.1, unnamed: float = 0.15):
+def caption_batches(cache: Path, tokenizer: WordTokenizer, batch: int, empty: float = 0.1, unnamed: float = 0.3):
     """Return a function from step number to a batch for `CaptionTrainer`.
 
     Of the captions, a share `empty` is replaced by the empty one, for guidance, and in a share `unnamed` the thing's
@@ -244,7 +243,7 @@ def caption_batches(cache: Path, tokenizer: WordTokenizer, batch: int, empty: fl
         return {
             "latents": clean,
             "noise": rng.standard_normal(clean.shape, "float32"),
-            "timesteps": rng.integers(0, TRAIN_STEPS, batch).astype("int32"),
+            "timesteps": np.asarray(spread_timesteps(rng.random(1, "float32"), batch)),
             "tokens": tokens,
         }
 
@@ -308,7 +307,7 @@ def train_unet(cache: Path, steps: int, batch: int = 32, learning_rate: float = 
         scores = caption_fidelity(diffusion, held_out, sampler)
         return {name: round(float(right.mean()), 3) for name, right in scores.items()}
 
-    train(model, cache / "checkpoints" / "unet", steps, make_batch, evaluate, every=500)
+    train(model, cache / "checkpoints" / "unet", steps, make_batch, evaluate, every=1000)
 
 
 def load_trained(cache: Path) -> tuple[small.SmallConfig, LatentDiffusion]:
