@@ -20,7 +20,6 @@ from utils.diffusion import autoencoder, checkpoints, emoji, metrics, small
 from utils.diffusion.controlnet import build_controlnet
 from utils.diffusion.sampling import Sampler
 from utils.diffusion.stable_diffusion import (
-    TRAIN_STEPS,
     LatentDiffusion,
     WordTokenizer,
     add_noise,
