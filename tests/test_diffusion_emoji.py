@@ -138,6 +138,17 @@ def test_articles():
     assert emoji.caption_for("tent", ("red",), "orange") == "a red tent on an orange background"
 
 
+def test_the_thing_of_a_caption_can_be_hidden_and_nothing_else():
+    for things, colours, background in (
+        (("umbrella on ground", "0 0 0"), ("red",), "orange"),
+        (("cat", "0"), ("orange", "red"), "blue"),
+    ):
+        captions = [emoji.caption_for(thing, colours, background) for thing in things]
+        assert emoji.hide_thing(captions[0]) == captions[1]
+    with pytest.raises(ValueError, match=r"'a photo of a cat' does not have the form"):
+        emoji.hide_thing("a photo of a cat")
+
+
 def test_written_pairs_are_read_back_as_they_were(tmp_path, pairs):
     read = load_pairs(emoji.write_pairs(tmp_path / "emoji", pairs[:12]))
     assert read.captions.tolist() == [p.caption for p in pairs[:12]]

@@ -242,7 +242,8 @@ def test_branch_learns_from_the_cached_latents_and_inverted_sketches(sketches, d
     latents = np.asarray(diffusion.draw_latents(examples["moments"], seed=0))
     assert np.allclose(latents, np.load(sketches / "train_latents.npy"), atol=0.01)
     assert (examples["hint"][..., 1] == 255 - np.load(sketches / "train_sketches.npy")).all()
-    assert np.allclose(examples["context"][0], diffusion.encode_text("a red tent on a blue background")[0], atol=0.01)
+    expected = diffusion.encode_text(["a red tent on a blue background", "a blue 0 on a red background"])
+    assert np.allclose(examples["context"], expected, atol=0.01)
 
 
 def test_branch_is_exported_logged_and_goes_on(sketches, monkeypatch):

@@ -227,6 +227,20 @@ def caption_for(thing: str, colours: tuple[str, ...], background: str) -> str:
     return f"{start} {' and '.join(colours)} {thing} on {ground} {background} background"
 
 
+def hide_thing(caption: str) -> str:
+    """Put 0, a word that no tokenizer of ours knows, for each word of the thing in a caption of `caption_for`.
+
+    Captions of things never seen consist of such words: a model that never met one in training loses the colours, too.
+    Raises ValueError for a caption of another form.
+    """
+    colour = rf"(?:{'|'.join(COLOURS)})"
+    match = re.fullmatch(rf"(an? {colour}(?: and {colour})?) (.+) (on an? {colour} background)", caption)
+    if not match:
+        raise ValueError(f"{caption!r} does not have the form 'a red and green apple on an orange background'")
+    start, thing, end = match.groups()
+    return f"{start} {re.sub('[a-z]+', '0', thing)} {end}"
+
+
 def make_pair(
     drawing: Drawing, rng: np.random.Generator, size: int = 64, swap: bool = True, strength: float = 1.0
 ) -> Pair:

@@ -10,7 +10,6 @@ checkpoints and go on from the last one when they are started again.
 import argparse
 import dataclasses
 import json
-import re
 import textwrap
 import time
 from multiprocessing import Pool
@@ -228,9 +227,7 @@ def caption_batches(cache: Path, tokenizer: WordTokenizer, batch: int, empty: fl
     latents = np.load(cache / "train_latents.npy")
     table = read_tables(cache)[0]
     full = tokenizer([row["caption"] for row in table])
-    hidden = tokenizer(
-        [emoji.caption_for(re.sub(r"\w+", "0", row["thing"]), row["colours"], row["background"]) for row in table]
-    )
+    hidden = tokenizer([emoji.hide_thing(row["caption"]) for row in table])
     nothing = tokenizer("")
 
     def make_batch(step):
@@ -323,12 +320,14 @@ def load_trained(cache: Path) -> tuple[small.SmallConfig, LatentDiffusion]:
 def branch_examples(cache: Path, config: small.SmallConfig, diffusion: LatentDiffusion) -> dict[str, np.ndarray]:
     """Return the training pairs as `training.cache_examples` does, from the latents that are cached already.
 
-    Those are the means of the moments; a log-variance of -30 makes drawing from them return the mean.
+    Those are the means of the moments; a log-variance of -30 makes drawing from them return the mean. In every second
+    caption the thing's name is hidden, so that captions of things never seen are nothing new.
     """
     latents = np.load(cache / "train_latents.npy")
     mean, deviation = (np.array(v, "float32") for v in (config.latent_mean, config.latent_deviation))
     means = (latents * deviation + mean).astype("float16")
     captions = [row["caption"] for row in read_tables(cache)[0]]
+    captions[1::2] = map(emoji.hide_thing, captions[1::2])
     hints = 255 - np.load(cache / "train_sketches.npy")  # white on black
     return {
         "moments": np.concatenate([means, np.full_like(means, -30.0)], axis=-1),
@@ -343,7 +342,8 @@ BRANCH = TrainingConfig(
     learning_rate=5e-4,
     warmup_updates=50,
     ema=0.998,
-    prompt_dropout=0.3,
+    prompt_dropout=0.1,
+    balance=0.5,
     save_every=250,
     preview_every=1000,
 )
