@@ -185,8 +185,8 @@ def cache(tmp_path):
         {"caption": "a red tent on a blue background", "thing": "tent", "colours": ["red"], "background": "blue"},
         {"caption": "a blue tent on a red background", "thing": "tent", "colours": ["blue"], "background": "red"},
     ]
-    for side in ("train", "held_out"):
-        (tmp_path / f"{side}.json").write_text(json.dumps(table))
+    for side, rows in (("train", table), ("held_out", 2 * table)):
+        (tmp_path / f"{side}.json").write_text(json.dumps(rows))
     latents = np.stack([np.full((8, 8, 4), value) for value in (0.0, 1.0)]).astype("float16")
     np.save(tmp_path / "train_latents.npy", latents)
     return tmp_path
@@ -226,9 +226,9 @@ def test_caption_trainer_loss_by_hand_and_it_learns(cache, diffusion):
 @pytest.fixture
 def sketches(cache):
     rng = np.random.default_rng(0)
-    for side in ("train", "held_out"):
-        np.save(cache / f"{side}_sketches.npy", rng.integers(0, 256, (2, 32, 32), dtype="uint8"))
-        np.save(cache / f"{side}_photos.npy", rng.integers(0, 256, (2, 32, 32, 3), dtype="uint8"))
+    for side, count in (("train", 2), ("held_out", 4)):
+        np.save(cache / f"{side}_sketches.npy", rng.integers(0, 256, (count, 32, 32), dtype="uint8"))
+        np.save(cache / f"{side}_photos.npy", rng.integers(0, 256, (count, 32, 32, 3), dtype="uint8"))
     return cache
 
 
@@ -259,7 +259,7 @@ def test_branch_is_exported_logged_and_goes_on(sketches, monkeypatch):
     checkpoints.load_controlnet(branch, sketches / "weights" / small.BRANCH_FILE)
     assert any(np.any(weights) for weights in branch.get_layer("zero_0").get_weights()), "the exits have moved"
     small.save_small_model(own, CONFIG, sketches / "weights")
-    monkeypatch.setitem(pretrain.VARIANTS, "held_out", 1)
+    monkeypatch.setitem(pretrain.VARIANTS, "held_out", 2)
     monkeypatch.setattr(metrics, "normalise", lambda value, floor, ceiling: value)  # noise has no range
     results = pretrain.evaluate_branch(sketches, sketches / "weights", seeds=1)
     assert results["sketches"] == 2 and len(results["control"]) == 4

@@ -97,6 +97,15 @@ def test_loss_is_the_weighted_squared_error():
     assert np.minimum(ratio, 5.0)[2] / ratio[2] == 1
 
 
+def test_learning_rate_warms_up_and_stays_or_decays():
+    for decay, last in ((False, 1e-3), (True, 1e-5)):
+        config = training.TrainingConfig(
+            steps=100, accumulation=2, warmup_updates=10, learning_rate=1e-3, cosine_decay=decay
+        )
+        rate = training.make_optimizer(config)._learning_rate
+        assert [float(rate(step)) for step in (0, 20, 100)] == pytest.approx([1e-3 / 11, 1e-3, last], rel=1e-3)
+
+
 def test_balance_lifts_strong_noise_up_to_the_error_of_v():
     signal = stable_diffusion.alphas_cumprod().astype("float64")
     plain, lifted, of_v = (training.loss_weights(None, balance) for balance in (0.0, 0.5, 1.0))

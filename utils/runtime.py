@@ -31,6 +31,7 @@ with _quiet_stderr():
     import tensorflow
 
     tensorflow.config.list_logical_devices()  # without a GPU its first call reports a failed cuInit
+    tensorflow.transpose([[0]])  # the first transposition of integers reports that oneDNN has no kernel for it
 import keras
 
 PROFILES = ("fast", "full")

@@ -58,6 +58,8 @@ class TrainingConfig:
         Their product is the batch that one update sees.
     learning_rate, warmup_updates, weight_decay, clip_norm
         AdamW with a rate that rises linearly over the first updates, and gradients clipped by their global norm.
+    cosine_decay : bool
+        Let the rate fall to a hundredth by the last step; otherwise it stays.
     decoder_learning_rate : float, optional
         Also train the U-Net's decoder, at this lower rate and without weight decay ("sd_locked = False" in the
         published code, 2e-6 there). It then listens to control better and forgets some of what it knew. None, the
@@ -86,6 +88,7 @@ class TrainingConfig:
     learning_rate: float = 1e-5
     decoder_learning_rate: float | None = None
     warmup_updates: int = 100
+    cosine_decay: bool = False
     weight_decay: float = 1e-2
     clip_norm: float = 1.0
     ema: float | None = 0.9999
@@ -231,9 +234,12 @@ def make_optimizer(config: TrainingConfig, decoder_variables: Sequence = ()) -> 
 
 
 def _adamw(config, rate, weight_decay):
-    if config.warmup_updates:
-        first = rate / (config.warmup_updates + 1)
-        batches = config.warmup_updates * config.accumulation  # Keras's schedules count batches, not updates
+    first = rate / (config.warmup_updates + 1)
+    batches = config.warmup_updates * config.accumulation  # Keras's schedules count batches, not updates
+    if config.cosine_decay:
+        rest = max(config.steps - batches, 1)
+        rate = keras.optimizers.schedules.CosineDecay(first, rest, alpha=0.01, warmup_target=rate, warmup_steps=batches)
+    elif config.warmup_updates:
         rate = keras.optimizers.schedules.PolynomialDecay(first, batches, rate)
     return keras.optimizers.AdamW(
         rate,
