@@ -9,10 +9,11 @@ import csv
 import io
 import re
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from multiprocessing import get_context
 from pathlib import Path
 
 from utils.diffusion.colours import COLOURS, colour_shares, lab_to_rgb, name_colour, rgb_to_lab
@@ -302,25 +303,25 @@ def write_pairs(folder: str | Path, pairs) -> Path:
     return folder
 
 
+def _draw(task) -> Pair:
+    drawing, seed, size = task
+    return make_pair(drawing, np.random.default_rng(seed), size)
+
+
 def bundled_pairs(folder: str | Path, variants: int = 2, size: int = 64, seed: int = 0) -> Path:
     """Write `variants` pairs of every drawing in the folder format, unless the folder is there already.
 
-    The folder appears whole or not at all; delete it to have it written anew. About 10 ms a pair.
+    The folder appears whole or not at all; delete it to have it written anew. About 10 ms a pair and core.
     """
     folder = Path(folder)
     if folder.is_dir():
         return folder
     drawings = load_drawings()
-    tasks = [(i, variant) for variant in range(variants) for i in range(len(drawings))]
-
-    def draw(task):
-        i, variant = task
-        return make_pair(drawings[i], np.random.default_rng([seed, i, variant]), size)
-
+    tasks = [(d, (seed, i, variant), size) for variant in range(variants) for i, d in enumerate(drawings)]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pairs") as scratch:
-        with ThreadPoolExecutor() as pool:
-            draft = write_pairs(Path(scratch) / "pairs", pool.map(draw, tasks))
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # TensorFlow's threads forbid a fork
+            draft = write_pairs(Path(scratch) / "pairs", pool.map(_draw, tasks, chunksize=32))
         try:
             draft.rename(folder)
         except OSError:  # another process was faster
