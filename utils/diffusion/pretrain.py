@@ -246,11 +246,6 @@ def caption_batches(cache: Path, tokenizer: WordTokenizer, batch: int, empty: fl
     return make_batch
 
 
-def make_sampler(diffusion: LatentDiffusion) -> Sampler:
-    sampler = Sampler(diffusion)
-    return sampler
-
-
 def caption_fidelity(diffusion: LatentDiffusion, table: list[dict], sampler: Sampler, seed: int = 0) -> dict:
     """Sample a picture for each row of the table and tell which have the right background and main colour."""
     contexts = diffusion.encode_text([row["caption"] for row in table])
@@ -268,7 +263,7 @@ def measure(cache: Path, diffusion: LatentDiffusion, seeds: int = 3) -> dict:
     means = np.asarray(diffusion.draw_latents(diffusion.encode_images(photos)))
     decoded = diffusion.decoder.predict(means, batch_size=16, verbose=0)
     results = {"psnr": metrics.bootstrap_interval(np.asarray(autoencoder.psnr(photos, decoded)))}
-    sampler = make_sampler(diffusion)
+    sampler = Sampler(diffusion)
     rounds = [caption_fidelity(diffusion, table, sampler, seed) for seed in range(seeds)]
     for name in rounds[0]:
         results[name] = metrics.bootstrap_interval(np.stack([scores[name] for scores in rounds]))
@@ -297,7 +292,7 @@ def train_unet(cache: Path, steps: int, batch: int = 32, learning_rate: float = 
     model(make_batch(0))
     model.optimizer.build(model.trainable_variables)
     held_out = read_tables(cache)[1][:: VARIANTS["held_out"]]
-    sampler = make_sampler(diffusion)
+    sampler = Sampler(diffusion)
 
     def evaluate():
         scores = caption_fidelity(diffusion, held_out, sampler)
@@ -465,7 +460,7 @@ def draw_samples(cache: Path, diffusion: LatentDiffusion, path: Path, count: int
     table = read_tables(cache)[1][:: VARIANTS["held_out"]][:count]
     photos = np.load(cache / "held_out_photos.npy", mmap_mode="r")[:: VARIANTS["held_out"]][:count]
     means = diffusion.draw_latents(diffusion.encode_images(to_float(photos)))
-    sampler = make_sampler(diffusion)
+    sampler = Sampler(diffusion)
     contexts = diffusion.encode_text([row["caption"] for row in table])
     rows = {"picture": photos, "through the VAE": diffusion.decode(np.asarray(means))}
     for seed in (0, 1):
