@@ -32,3 +32,8 @@ def test_row_of_the_notebook(name):
 def test_no_row_without_a_notebook():
     rows = re.findall(r"^\| \[(?:\d+|A)\]\((.+?)\)", README, flags=re.MULTILINE)
     assert sorted(rows) == notebooks.NOTEBOOKS
+
+
+def test_rows_stand_in_one_table():
+    lines = [n for n, line in enumerate(README.splitlines()) if re.match(r"\| \[(?:\d+|A)\]\(", line)]
+    assert lines == list(range(lines[0], lines[0] + len(notebooks.NOTEBOOKS))), "a line between two rows ends the table"
