@@ -53,8 +53,6 @@ def keras_step(model, options):
     unet = stable_diffusion.build_unet(
         latent, model["context"], model["widths"], model["blocks"], levels, heads=model["heads"]
     )
-    if not options.plain_attention:
-        stable_diffusion.fuse_attention(unet)
     branch = controlnet.build_controlnet(unet, hint_widths=model["hint"], remat=options.remat)
     config = training.TrainingConfig(
         accumulation=1, ema=None, prompt_dropout=0.0, jit_compile=True if options.xla else "auto"
@@ -144,7 +142,6 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--plain-attention", action="store_true", help="KerasCV's own attention")
     parser.add_argument("--remat", action="store_true", help="gradient checkpointing")
     parser.add_argument("--xla", action="store_true", help="jit_compile=True also on TensorFlow")
     options = parser.parse_args()

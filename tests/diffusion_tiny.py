@@ -16,11 +16,10 @@ RESIDUALS = 5
 
 
 @functools.cache
-def tiny_unet(fused=False):
+def tiny_unet():
     """A two-level U-Net for latents of 8x8x4 and contexts of 6x32, as narrow as KerasCV's blocks allow."""
     keras.utils.set_random_seed(0)
-    unet = stable_diffusion.build_unet((8, 8, 4), (6, 32), (32, 64), blocks=1, attention=(True, False), head_size=16)
-    return stable_diffusion.fuse_attention(unet) if fused else unet
+    return stable_diffusion.build_unet((8, 8, 4), (6, 32), (32, 64), blocks=1, attention=(True, False), head_size=16)
 
 
 @functools.cache
@@ -30,15 +29,15 @@ def tiny_controlled_unet(remat=False):
 
 
 @functools.cache
-def _branch(fused, remat):
-    return controlnet.build_controlnet(tiny_unet(fused), hint_widths=HINT_WIDTHS, remat=remat)
+def _branch(remat):
+    return controlnet.build_controlnet(tiny_unet(), hint_widths=HINT_WIDTHS, remat=remat)
 
 
-def fresh_branch(fused=False, remat=False):
+def fresh_branch(remat=False):
     """A branch for :func:`tiny_unet` with hints of 32x32x3, as it is before training."""
-    branch = _branch(fused, remat)
+    branch = _branch(remat)
     rng = np.random.default_rng(0)
-    controlnet.copy_encoder_weights(tiny_unet(fused), branch)
+    controlnet.copy_encoder_weights(tiny_unet(), branch)
     for layer in branch.layers:
         if layer.name.startswith(("zero_", "hint_")):
             zero = layer.name.startswith("zero_") or layer.name == "hint_5"

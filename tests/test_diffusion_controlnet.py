@@ -13,7 +13,7 @@ from diffusion_tiny import (
     tiny_unet,
     unet_inputs,
 )
-from utils.diffusion import controlnet, stable_diffusion
+from utils.diffusion import autoencoder, controlnet, stable_diffusion
 
 import keras
 import numpy as np
@@ -110,15 +110,42 @@ def test_gradient_checkpointing_changes_no_number():
         np.testing.assert_allclose(first, second, atol=1e-6, rtol=1e-3)
 
 
-def test_fused_attention_gives_the_same_numbers():
-    plain, fused = tiny_unet(), tiny_unet(fused=True)
-    fused.set_weights(plain.get_weights())
-    np.testing.assert_allclose(run(plain, unet_inputs()), run(fused, unet_inputs()), atol=1e-5)
-    transformers = [
-        layer for layer in fresh_branch(fused=True).layers if isinstance(layer, stable_diffusion.SpatialTransformer)
-    ]
-    kinds = {type(layer.transformer_block.attn2) for layer in transformers}
-    assert kinds == {stable_diffusion.FusedCrossAttention}
+def kerascv_blocks():
+    """A residual block and a spatial transformer as KerasCV has them, on values far from zero."""
+    keras.utils.set_random_seed(0)
+    x, time, context = keras.Input((8, 8, 32)), keras.Input((16,)), keras.Input((6, 32))
+    y = stable_diffusion.ResBlock(64)([x, time])
+    y = stable_diffusion.SpatialTransformer(2, 32, fully_connected=True)([y, context])
+    rng = np.random.default_rng(0)
+    shapes = [(4, *tensor.shape[1:]) for tensor in (x, time, context)]
+    inputs = [rng.normal(10.0, size=shape).astype("float32") for shape in shapes]
+    return keras.Model([x, time, context], y), inputs
+
+
+def test_fast_layers_give_the_numbers_and_gradients_of_kerascv():
+    model, inputs = kerascv_blocks()
+    target = np.random.default_rng(1).normal(size=(4, 8, 8, 64)).astype("float32")
+
+    def loss():
+        return keras.ops.mean(keras.ops.square(model(inputs) - target))
+
+    def outputs_and_gradients():
+        return [np.asarray(model(inputs)), *gradients(loss, model.trainable_variables)]
+
+    plain = outputs_and_gradients()
+    assert max(np.abs(array).max() for array in plain[1:]) > 1e-2
+    kinds = {type(layer).__name__ for layer in stable_diffusion.use_fast_layers(model)._flatten_layers()}
+    assert {"FastCrossAttention", "FastGEGLU", "FastGroupNormalization"} <= kinds
+    for ours, theirs in zip(outputs_and_gradients(), plain, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("model", [tiny_unet, fresh_branch, lambda: autoencoder.build_encoder(16)])
+def test_what_is_built_has_only_fast_layers(model):
+    slow = (stable_diffusion.CrossAttention, stable_diffusion.GEGLU, keras.layers.GroupNormalization)
+    kinds = {type(layer) for layer in model()._flatten_layers()}
+    assert not kinds & set(slow)
+    assert stable_diffusion.FastGroupNormalization in kinds
 
 
 def test_block_scales():

@@ -412,7 +412,14 @@ def test_several_devices_give_the_loss_of_one(examples):
 
 
 ON_JAX = {
-    "controlnet": ("bit_identical", "every_residual", "copy_has", "gradients_before", "checkpointing_changes", "fused"),
+    "controlnet": (
+        "bit_identical",
+        "every_residual",
+        "copy_has",
+        "gradients_before",
+        "checkpointing_changes",
+        "numbers_and",
+    ),
     "training": ("only_the_branch", "accumulation_equals", "finished_run", "several_devices", "[float16]", "unlocked"),
     "sampling": ("plain_loop", "seed_gives", "scale_zero", "two_controlnets"),
     "checkpoints": ("round_trip",),

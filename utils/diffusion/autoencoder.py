@@ -4,7 +4,7 @@ Pictures are float (batch, side, side, 3) in [-1, 1]; latents are (batch, side /
 Source: Rombach et al. 2022 (arXiv 2112.10752), section 3.1; Kingma and Welling 2014 (arXiv 1312.6114).
 """
 
-from utils.diffusion.stable_diffusion import AttentionBlock, PaddedConv2D, ResnetBlock, draw_latents
+from utils.diffusion.stable_diffusion import AttentionBlock, PaddedConv2D, ResnetBlock, draw_latents, use_fast_layers
 
 import keras
 from keras import ops
@@ -39,7 +39,7 @@ def build_encoder(size: int = 64, widths=WIDTHS, blocks=ENCODER_BLOCKS, latent_c
     encoder = keras.Model(pictures, last(_output(x, 2 * latent_channels)), name="encoder")
     # Begin with little noise: from a log-variance of 0 it falls very slowly, and the pictures stay blurred meanwhile.
     last.conv2d.bias.assign([0.0] * latent_channels + [-6.0] * latent_channels)
-    return encoder
+    return use_fast_layers(encoder)
 
 
 def build_decoder(size: int = 64, widths=WIDTHS, blocks=DECODER_BLOCKS, latent_channels: int = LATENT_CHANNELS):
@@ -55,7 +55,7 @@ def build_decoder(size: int = 64, widths=WIDTHS, blocks=DECODER_BLOCKS, latent_c
         if level > 0:
             x = keras.layers.UpSampling2D(2)(x)
             x = PaddedConv2D(widths[level - 1], 3, padding=1)(x)
-    return keras.Model(latents, _output(x, 3), name="decoder")
+    return use_fast_layers(keras.Model(latents, _output(x, 3), name="decoder"))
 
 
 class Autoencoder(keras.Model):

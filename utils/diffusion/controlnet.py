@@ -15,12 +15,11 @@ import itertools
 from collections.abc import Sequence
 
 from utils.diffusion.stable_diffusion import (
-    FusedCrossAttention,
     PaddedConv2D,
     ResBlock,
     SpatialTransformer,
     Upsample,
-    fuse_transformer,
+    use_fast_layers,
 )
 
 import keras
@@ -169,7 +168,7 @@ def build_controlnet(
         if not outputs:
             x = layers.Add(name="add_hint")([x, _encode_hint(inputs["hint"], hint_widths, x.shape[-1])])
         outputs.append(_zero_convolution(x.shape[-1], f"zero_{len(outputs)}")(x))
-    controlnet = keras.Model(list(inputs.values()), outputs, name=name)
+    controlnet = use_fast_layers(keras.Model(list(inputs.values()), outputs, name=name))
     copy_encoder_weights(unet, controlnet)
     return controlnet
 
@@ -208,8 +207,7 @@ def _fresh(source, name):
     if isinstance(source, SpatialTransformer):
         attention = source.transformer_block.attn1
         linear = isinstance(source.proj1, layers.Dense)
-        copy = SpatialTransformer(attention.num_heads, attention.head_size, fully_connected=linear, name=name)
-        return fuse_transformer(copy) if isinstance(attention, FusedCrossAttention) else copy
+        return SpatialTransformer(attention.num_heads, attention.head_size, fully_connected=linear, name=name)
     return type(source).from_config({**source.get_config(), "name": name, "trainable": True})  # also of a frozen U-Net
 
 

@@ -17,10 +17,11 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import backend, layers, ops
 from keras_cv.models.stable_diffusion import Decoder, DiffusionModel, ImageEncoder, SimpleTokenizer, TextEncoder
 from keras_cv.src.models.stable_diffusion.attention_block import AttentionBlock
 from keras_cv.src.models.stable_diffusion.diffusion_model import (
+    GEGLU,
     CrossAttention,
     DiffusionModelV2,
     ResBlock,
@@ -48,10 +49,9 @@ __all__ = [
     "build_text_encoder",
     "build_unet",
     "draw_latents",
-    "fuse_attention",
-    "fuse_transformer",
     "load_stable_diffusion",
     "timestep_embedding",
+    "use_fast_layers",
 ]
 
 TRAIN_STEPS = 1000
@@ -322,7 +322,7 @@ def build_unet(
             x = Upsample(width)(x)
     x = layers.Activation("swish")(layers.GroupNormalization(epsilon=1e-5)(x))
     output = PaddedConv2D(latent_shape[-1], 3, padding=1)(x)
-    return keras.Model([latent, embedding, context], output, name="unet")
+    return use_fast_layers(keras.Model([latent, embedding, context], output, name="unet"))
 
 
 def _check_unet_sizes(latent_shape, widths, attention, divisor):
@@ -336,11 +336,11 @@ def _check_unet_sizes(latent_shape, widths, attention, divisor):
         raise ValueError(f"build_unet: latents of {latent_shape[:2]} cannot be halved {len(widths) - 1} times.")
 
 
-# Faster attention -----------------------------------------------------------------------------------------------------
+# Faster layers --------------------------------------------------------------------------------------------------------
 
 
-class FusedCrossAttention(CrossAttention):
-    """KerasCV's cross-attention through ``keras.ops.dot_product_attention``: the same weights and numbers.
+class FastCrossAttention(CrossAttention):
+    """KerasCV's cross-attention through ``keras.ops.dot_product_attention``.
 
     It does not keep the (batch, heads, queries, keys) scores where the backend has a fused kernel.
     """
@@ -356,19 +356,51 @@ class FusedCrossAttention(CrossAttention):
         return self.out_proj(ops.reshape(x, (-1, inputs.shape[1], self.num_heads * self.head_size)))
 
 
-def fuse_attention(model: keras.Model) -> keras.Model:
-    """Let every ``CrossAttention`` of a U-Net or ControlNet compute through the backend's fused kernel, in place."""
-    for layer in model.layers:
-        if isinstance(layer, SpatialTransformer):
-            fuse_transformer(layer)
+class FastGEGLU(GEGLU):
+    """KerasCV's GEGLU with ``split``, whose gradient is one concatenation, and Keras's own GELU."""
+
+    def call(self, inputs):
+        x, gate = ops.split(self.dense(inputs), 2, axis=-1)
+        return x * ops.gelu(gate, approximate=True)
+
+
+class FastGroupNormalization(layers.GroupNormalization):
+    """Keras's group normalization over (batch, ..., channels) that splits only the averages into groups.
+
+    Keras splits the whole input, and its last axis then has as few entries as a group: two of the small model's 64.
+    """
+
+    def call(self, inputs):
+        x = ops.cast(inputs, backend.result_type(inputs.dtype, "float32"))
+        centred = x - self._average(x)
+        scale = ops.rsqrt(self._average(ops.square(centred)) + self.epsilon) * ops.cast(self.gamma, x.dtype)
+        return ops.cast(centred * scale + ops.cast(self.beta, x.dtype), self.compute_dtype)
+
+    def _average(self, x):
+        """The average of every group, repeated for each of its channels: (batch, 1, ..., channels)."""
+        channels = x.shape[-1]
+        means = ops.mean(x, axis=tuple(range(1, len(x.shape) - 1)))
+        means = ops.mean(ops.reshape(means, (-1, self.groups, channels // self.groups)), axis=-1)
+        means = ops.repeat(means, channels // self.groups, axis=-1)
+        return ops.reshape(means, (-1, *[1] * (len(x.shape) - 2), channels))
+
+
+_FAST = {
+    CrossAttention: FastCrossAttention,
+    GEGLU: FastGEGLU,
+    layers.GroupNormalization: FastGroupNormalization,
+}
+
+
+def use_fast_layers(model: keras.Model) -> keras.Model:
+    """Let the layers inside a model's blocks compute the same numbers faster, in place; the weights stay as they are.
+
+    All builders of this package do it. `scripts/benchmark_diffusion.py` has what it brings.
+    """
+    for layer in model._flatten_layers():
+        if type(layer) in _FAST:
+            layer.__class__ = _FAST[type(layer)]
     return model
-
-
-def fuse_transformer(layer: SpatialTransformer) -> SpatialTransformer:
-    """The same for one spatial transformer."""
-    for attention in (layer.transformer_block.attn1, layer.transformer_block.attn2):
-        attention.__class__ = FusedCrossAttention
-    return layer
 
 
 # All parts together ---------------------------------------------------------------------------------------------------
@@ -486,7 +518,8 @@ def load_stable_diffusion(
 
 def _build_part(part, builder, load):
     try:
-        return builder(load)
+        built = builder(load)
+        return built if part == "tokenizer" else use_fast_layers(built)
     except Exception as error:
         if not load or part == "tokenizer":
             raise
