@@ -420,7 +420,7 @@ ON_JAX = {
         "checkpointing_changes",
         "numbers_and",
     ),
-    "training": ("only_the_branch", "accumulation_equals", "finished_run", "several_devices", "[float16]", "unlocked"),
+    "training": ("only_the_branch", "accumulation_equals", "finished_run", "several_devices", "[bfloat16]", "unlocked"),
     "sampling": ("plain_loop", "seed_gives", "scale_zero", "two_controlnets"),
     "checkpoints": ("round_trip",),
 }

@@ -343,6 +343,7 @@ class FastCrossAttention(CrossAttention):
     """KerasCV's cross-attention through ``keras.ops.dot_product_attention``.
 
     It does not keep the (batch, heads, queries, keys) scores where the backend has a fused kernel.
+    JAX has it on CPUs in float32 and bfloat16, not in float16.
     """
 
     def call(self, inputs, context=None):
