@@ -15,8 +15,8 @@ contexts, without accumulation. "first" is the first step with its compilation, 
 ``pipeline`` measures pictures a second from a folder of pairs.
 
 Two cores of an AMD EPYC (Zen 4, shared machine), float32, no GPU; TensorFlow 2.21, Keras 3.15.1, JAX 0.10.2, PyTorch
-2.13.0, diffusers 0.42.1. All lines twice in one run of 25 minutes, in turns; both times are given, for the machine's
-speed varied by a third. "Start" is building and the first step.
+2.13.0, diffusers 0.42.1. Each line of the table twice in one run of 25 minutes, in turns; both times are given, for
+the machine's speed varied by a third. "Start" is building and the first step.
 
 =====================================  ==========  ================  ===========
 training step                          start (s)   then (s a step)   peak memory

@@ -140,7 +140,7 @@ def test_fast_layers_give_the_numbers_and_gradients_of_kerascv():
         np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=1e-3)
 
 
-@pytest.mark.parametrize("model", [tiny_unet, fresh_branch, lambda: autoencoder.build_encoder(16)])
+@pytest.mark.parametrize("model", [tiny_unet, fresh_branch, autoencoder.build_encoder, autoencoder.build_decoder])
 def test_what_is_built_has_only_fast_layers(model):
     slow = (stable_diffusion.CrossAttention, stable_diffusion.GEGLU, keras.layers.GroupNormalization)
     kinds = {type(layer) for layer in model()._flatten_layers()}

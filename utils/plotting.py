@@ -65,7 +65,7 @@ def show_images(images, titles: Sequence[str] | None = None, columns: int = 8, l
 def show_rows(rows: Mapping[str, object], titles: Sequence[str] | None = None, size: float = 1.0):
     """Show pictures in rows, uninterpolated, each row with its label on the left.
 
-    They are shown with 32 levels a channel: noise that nobody sees would make a notebook half as large again.
+    They are shown with 32 levels a channel, since noise that nobody sees makes a notebook large.
 
     Parameters
     ----------

@@ -434,12 +434,12 @@ def read_log(cache: Path, run: str) -> list[dict]:
 
 def read_losses(cache: Path, run: str) -> tuple[list, list]:
     """Return steps and losses of a run: from its log, or from its last checkpoint where the log has scores only."""
-    saved = sorted((cache / "checkpoints" / run).glob("step-*.npz"))
-    if run == "branch" and saved:
-        with np.load(saved[-1]) as arrays:
-            return list(arrays["history/step"]), list(arrays["history/loss"])
     rows = [row for row in read_log(cache, run) if "loss" in row]
-    return [row["step"] for row in rows], [row["loss"] for row in rows]
+    saved = sorted((cache / "checkpoints" / run).glob("step-*.npz"))
+    if rows or not saved:
+        return [row["step"] for row in rows], [row["loss"] for row in rows]
+    with np.load(saved[-1]) as arrays:
+        return list(arrays["history/step"]), list(arrays["history/loss"])
 
 
 QUALITY = {

@@ -396,7 +396,8 @@ _FAST = {
 def use_fast_layers(model: keras.Model) -> keras.Model:
     """Let the layers inside a model's blocks compute the same numbers faster, in place; the weights stay as they are.
 
-    All builders of this package do it. `scripts/benchmark_diffusion.py` has what it brings.
+    For channels-last group normalization with scale and offset, as all of KerasCV's is. All builders of this package
+    do it. `scripts/benchmark_diffusion.py` has what it brings.
     """
     for layer in model._flatten_layers():
         if type(layer) in _FAST:
