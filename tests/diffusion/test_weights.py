@@ -8,7 +8,7 @@ from utils.diffusion import autoencoder, checkpoints, controlnet, emoji, metrics
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "assignment"
+FOLDER = Path(__file__).resolve().parents[2] / "assignment"
 WEIGHTS = FOLDER / "weights"
 
 

@@ -259,7 +259,7 @@ def slowly(examples):
 
 def test_a_killed_run_goes_on_to_the_same_weights(whole_run, examples, tmp_path):
     tests = pathlib.Path(__file__).parent
-    environment = {**os.environ, "PYTHONPATH": str(tests.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(tests.parents[1])}
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT.format(tests=str(tests)), str(tmp_path)], env=environment, stderr=subprocess.PIPE
     )
@@ -430,13 +430,13 @@ ON_JAX = {
 def test_on_jax_with_four_devices():
     """The invariants on the JAX backend, and training on four simulated devices, in a process of their own."""
     tests = pathlib.Path(__file__).parent
-    files = [str(tests / f"test_diffusion_{name}.py") for name in ON_JAX]
+    files = [str(tests / f"test_{name}.py") for name in ON_JAX]
     chosen = " or ".join(word for words in ON_JAX.values() for word in words)
     environment = {
         **os.environ,
         "KERAS_BACKEND": "jax",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        "PYTHONPATH": str(tests.parent),
+        "PYTHONPATH": str(tests.parents[1]),
     }
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "-k", chosen, *files]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)

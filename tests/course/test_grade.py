@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from submissions import corpus
+import corpus
 from utils.course import exercises, grade, gradebook, jobs, sandbox
 
 import pytest
