@@ -101,7 +101,7 @@ def test_only_lines_of_the_student_are_quoted():
     assert "ZeroDivisionError at `return 1 / 0`: division by zero" in verdict("def square(x):\n    return 1 / 0")[1]
     test = WHOLE_TEST.replace("got == 9", "got.shape == ()")
     _, out = verdict("def square(x):\n    return x * x", test=test)
-    assert "The test cannot use what your code gave (AttributeError" in out and "got.shape" not in out
+    assert "The test cannot use what your code returned (AttributeError" in out and "got.shape" not in out
     _, out = verdict("def square(x):\n    return 1", test=WHOLE_TEST.replace(', "3 squared is 9"', ""))
     assert "A check does not hold: compare your answer with the task." in out and "got ==" not in out
     assert "AssertionError at `assert x > 5`" in verdict("def square(x):\n    assert x > 5")[1]
