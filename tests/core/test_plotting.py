@@ -1,5 +1,7 @@
 """The shared figures: what they draw, and what they refuse."""
 
+import io
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -9,6 +11,7 @@ from utils import plotting
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from PIL import Image
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +71,21 @@ def test_rows_have_labels_and_titles():
 def test_rows_of_unequal_length_are_refused():
     with pytest.raises(ValueError, match="'truth': 2"):
         plotting.show_rows({"sketch": np.zeros((3, 4, 4, 3)), "truth": np.zeros((2, 4, 4, 3))})
+
+
+def test_learning_curves_draw_every_history_each_with_its_own_look():
+    histories = {f"run {n}": {"loss": [2.0, 1.0]} for n in range(6)}
+    (axis,) = plotting.learning_curves(histories, metrics=("loss",)).axes
+    assert [line.get_label() for line in axis.lines] == [f"run {n} training" for n in range(6)]
+    assert len({(line.get_color(), line.get_marker()) for line in axis.lines}) == 6
+
+
+def test_figures_of_a_notebook_are_sharp_and_have_a_text_for_those_who_do_not_see_them():
+    fig, axes = plt.subplots(1, 2, figsize=(4, 2), dpi=50)
+    axes[0].set(xlabel="epoch", ylabel="loss", title="It falls")
+    axes[1].set(xlabel="epoch", ylabel="loss", title="It rises")
+    fig.suptitle("Two runs")
+    png, shown = plotting._sharp_png(fig)
+    assert shown["alt"] == "Two runs. It falls: loss against epoch. It rises: loss against epoch"
+    assert [side // 2 for side in Image.open(io.BytesIO(png)).size] == [shown["width"], shown["height"]]
+    assert shown["width"] > 150  # of 4 inches at 50 dots, without the margin
