@@ -22,7 +22,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from utils.course import class_report, gradebook, intake, jobs, records, sandbox, submissions, warm
-from utils.course.exercises import ROOT, Course, CourseError, read_course
+from utils.course.exercises import ROOT, CourseError, read_course
 from utils.course.records import ERROR, GRADED, Job, Status
 from utils.course.terminal import print_anything
 from utils.files import write_text
@@ -30,7 +30,7 @@ from utils.files import write_text
 from tqdm import tqdm
 
 
-def grade_folder(course: Course, args: argparse.Namespace) -> tuple[list[Status], int]:
+def grade_folder(args: argparse.Namespace) -> tuple[list[Status], int]:
     """Grade the folder `args.submissions` into `args.output`.
 
     Returns
@@ -38,6 +38,7 @@ def grade_folder(course: Course, args: argparse.Namespace) -> tuple[list[Status]
     tuple of list and int
         The statuses of everything in the folder, by student and notebook, and how many jobs were run now.
     """
+    course = read_course(args.course)
     folder, store, log = args.output / "jobs", args.output / "store", args.output / "errors.log"
     for made in (folder, store):
         made.mkdir(parents=True, exist_ok=True)
@@ -134,9 +135,8 @@ def batch(args: argparse.Namespace) -> int:
     start = time.monotonic()
     if not args.no_sandbox:
         check_sandbox(args.course)
-    course = read_course(args.course)
     with only_one(args.output):
-        statuses, new = grade_folder(course, args)
+        statuses, new = grade_folder(args)
         text = class_report.batch_report(statuses)
         write_text(args.output / "report.md", text)
         records.save(args.output / "report.json", statuses)
@@ -145,7 +145,7 @@ def batch(args: argparse.Namespace) -> int:
         print(
             f"{text}\n{new} of {len(statuses)} were run now, in {seconds:.0f} s. Report: {place}/report.md", flush=True
         )
-        gradebook.merge([s for s in statuses if s.exercises], course, args.output)
+        gradebook.merge([s for s in statuses if s.exercises], read_course(args.course), args.output)
     if any(status.status == ERROR for status in statuses):
         return 2
     return int(any(status.status != GRADED for status in statuses))
