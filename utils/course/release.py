@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
-import time
+from itertools import count
 from pathlib import Path
 
 from utils.course.cells import imports
@@ -155,7 +155,8 @@ def swap(draft: Path, target: Path, made: Path) -> Path | None:
         unchanged = False
     old = None
     if target.exists():
-        old = target.with_name(time.strftime(f"{target.name}-%Y-%m-%d-%H%M%S"))
+        names = (target.with_name(f"{target.name}-{number}") for number in count(1))
+        old = next(path for path in names if not path.exists())
         target.rename(old)
     try:
         draft.rename(target)
