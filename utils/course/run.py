@@ -33,6 +33,8 @@ from tqdm import tqdm
 EVERY_NOTEBOOK = ("lectures/*.ipynb", "assignment/*.ipynb")
 MARK = "COURSE_RUN"  # environment variable that every process of one notebook inherits
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # how IPython colours a traceback
+# What nbformat raises for a file of another shape: its own errors, and what it stumbles over.
+NOT_A_NOTEBOOK = (ValueError, nbformat.ValidationError, AttributeError, KeyError, TypeError, RecursionError)
 TICK = 0.25  # seconds between two looks at a running notebook
 
 
@@ -56,7 +58,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         nbformat.validate(notebook)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except Exception as error:  # nbformat raises whatever it stumbles over
+    except NOT_A_NOTEBOOK as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise ValueError(f"is not a Jupyter notebook: {reason}. Restore it, or take it off the list.") from None
     return notebook
