@@ -147,6 +147,8 @@ def test_a_locked_gradebook(pair):
     with pytest.raises(SystemExit, match="database is locked"):
         write_tables(pair[0], pair[2])
     lock.close()
+    with pytest.raises(SystemExit, match="carl's lectures/01_sample is graded and not in the gradebook yet"):
+        write_tables(pair[0], pair[2])
     assert run(*pair)[0] == 0
     write_tables(pair[0], pair[2])
     assert "carl" in (pair[2] / "by_student.csv").read_text()

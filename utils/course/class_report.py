@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from utils.course.exercises import ROOT, Course, CourseError, read_course
+from utils.course.exercises import ROOT, CourseError
 from utils.course.gradebook import FOR_GRADER, Row, grades, open_gradebook, results, settings
 from utils.course.records import ERROR, GRADED, Status
 from utils.course.terminal import print_anything
@@ -248,14 +248,14 @@ def write_feedback(config: Config, statuses: list[Status], output: Path) -> None
         write_text(target, page)
 
 
-def write_all(course: Course, folder: Path, output: Path, feedback: bool) -> None:
-    """Write everything about the results in `output`; `folder` is the course's."""
+def write_all(course: Path, output: Path, feedback: bool) -> None:
+    """Write everything about the results in `output`; `course` is the course's folder."""
     statuses = results(output)
     if not statuses:
         raise CourseError(f"Nothing is graded in {output}. First: make grade SUBMISSIONS=folder")
-    config = settings(folder, output)
+    config = settings(course, output)
     with open_gradebook(config) as book:
-        rows = grades(book, statuses, course)
+        rows = grades(book, statuses)
         write_csv(output / "by_exercise.csv", by_exercise(rows))
         write_csv(output / "by_student.csv", by_student(rows))
         write_page(output / "gradebook.html", rows, statuses)
@@ -272,9 +272,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--course", type=Path, default=ROOT, help=argparse.SUPPRESS)
     parser.add_argument("--no-feedback", action="store_true", help="tables and the page only")
     args = parser.parse_args(arguments)
-    course = args.course.resolve()
     try:
-        write_all(read_course(course), course, args.output.resolve(), feedback=not args.no_feedback)
+        write_all(args.course.resolve(), args.output.resolve(), feedback=not args.no_feedback)
     except (CourseError, OSError) as error:
         sys.exit(str(error))
     print(f"by_exercise.csv, by_student.csv, gradebook.html and feedback/ are in {args.output}")

@@ -238,12 +238,18 @@ def rubric(lecture: Lecture, name: str | None) -> list[nbformat.NotebookNode]:
     return [new_markdown_cell(f"**For the grader only**\n\n{text}", metadata={"tags": [FOR_GRADER]})]
 
 
-def grades(book: Gradebook, statuses: list[Status], course: Course) -> list[Row]:
-    """Return one row for each graded cell, from the database."""
+def grades(book: Gradebook, statuses: list[Status]) -> list[Row]:
+    """Return one row for each graded cell, from the database; CourseError if a result is not in it."""
     rows = []
     for status in statuses:
-        lecture = course[status.notebook]
-        submitted = book.find_submission_notebook(lecture.path.stem, lecture.assignment, status.student)
+        assignment, _, stem = status.notebook.partition("/")
+        try:
+            submitted = book.find_submission_notebook(stem, assignment, status.student)
+        except MissingEntry:
+            raise CourseError(
+                f"{status.student}'s {status.notebook} is graded and not in the gradebook yet: the last batch could "
+                "not write it. Grade once more: make grade SUBMISSIONS=folder"
+            ) from None
         for grade in sorted(submitted.grades, key=lambda grade: grade.cell.name):
             name = grade.cell.name.removeprefix("test_")
             own, waiting = status.exercises.get(name), bool(grade.needs_manual_grade)
