@@ -77,7 +77,7 @@ def test(name: str, source: str, namespace: dict[str, Any], guard: Guard, output
     score: float | None = None
     try:
         value = cells.run(source, covered)
-        score = float(value) if type(value) in (int, float) else None
+        score = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
         line = result_line(output.take(), name)
     except BaseException as error:
         line = f"the test cell itself stopped: {cells.explain(error)}"
