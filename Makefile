@@ -42,7 +42,7 @@ grade: $(INSTALLED)  ## grade a class: SUBMISSIONS=folder/<student>/<notebook>.i
 	python -m utils.course.grade '$(SUBMISSIONS)' $(if $(filter no,$(SANDBOX)),--no-sandbox)
 
 gradebook: $(INSTALLED)  ## CSV files, a page about the class and feedback pages in build/grading/
-	@python -m utils.course.gradebook
+	@python -m utils.course.class_report
 
 format: $(INSTALLED)
 	ruff check --fix . && ruff format .
