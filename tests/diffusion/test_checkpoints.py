@@ -61,7 +61,7 @@ def test_three_files_stay_and_half_a_file_left_by_a_kill_is_removed(tmp_path):
 
 def test_a_file_that_is_broken_or_of_another_model_is_named(tmp_path):
     checkpoints.save(tmp_path, line(), History([2], [0.0], [0.0]))
-    with pytest.raises(checkpoints.CheckpointError, match=r"another model or optimizer.*model/0"):
+    with pytest.raises(checkpoints.CheckpointError, match=r"another model or optimizer.*the first is average/0"):
         checkpoints.restore(tmp_path, line(width=4))
     (tmp_path / "step-00000002.npz").write_bytes(b"half a file")
     with pytest.raises(checkpoints.CheckpointError, match=r"cannot read .*step-00000002.npz"):

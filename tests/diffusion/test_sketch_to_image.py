@@ -58,13 +58,9 @@ def test_pictures_depend_on_seed_and_position_alone_and_captions_suffice(unseen)
 
 
 def test_bad_sketches_are_named(model):
-    for bad in (
-        np.zeros((1, 64, 64, 3), "float32"),
-        np.zeros((2, 64, 64, 3), "uint8"),
-        np.zeros((1, 32, 32, 3), "uint8"),
-    ):
+    for shape, dtype in (((1, 64, 64, 3), "float32"), ((2, 64, 64, 3), "uint8"), ((1, 32, 32, 3), "uint8")):
         with pytest.raises(ValueError, match=r"expected uint8 \(1, 64, 64, 3\), dark lines on white"):
-            model.generate("a red tent", bad)
+            model.generate("a red tent", np.zeros(shape, dtype))
     blind = SketchToImage(model.diffusion, None, model.settings)
     with pytest.raises(ValueError, match="no branch that could read sketches"):
         blind.generate("a red tent", np.zeros((1, 64, 64, 3), "uint8"))

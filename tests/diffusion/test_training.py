@@ -34,11 +34,8 @@ def tiny_examples(count=12):
     diffusion = tiny_diffusion()
     photos = np.random.default_rng(7).uniform(-1, 1, (count, 32, 32, 3)).astype("float32")
     captions = [f"{colour} {thing}" for colour in ("red", "blue") for thing in ("bird", "fish")] * (count // 4)
-    return {
-        "moments": diffusion.encode_images(photos),
-        "context": diffusion.encode_text(captions),
-        "hint": hints(count),
-    }
+    moments, context = diffusion.encode_images(photos), diffusion.encode_text(captions)
+    return {"moments": moments, "context": context, "hint": hints(count)}
 
 
 def tiny_trainer(compiled=False, **changes):
