@@ -119,3 +119,15 @@ def test_sizes_that_contradict_each_other_are_named(change, message):
         dataclasses.replace(CONFIG, **change)
     with pytest.raises(ValueError, match=r"one of \(64, 128\), got 96"):
         S.SmallModelConfig.for_size(96, vocabulary=("a",))
+
+
+def test_encoder_decoder_and_unet_take_their_groups_from_the_configuration():
+    config = dataclasses.replace(CONFIG, encoder_groups=16, decoder_groups=None, unet_groups=32)
+    encoder, decoder = config.build_vae()
+    unet = S.build_small_model(config).unet
+
+    def groups(network):
+        norms = [layer for layer in network.layers if isinstance(layer, keras.layers.GroupNormalization)]
+        return {layer.groups for layer in norms}
+
+    assert (groups(encoder), groups(decoder), groups(unet)) == ({16}, {4}, {32})

@@ -69,8 +69,8 @@ class SmallModelConfig:
         Side of the pictures.
     vae_widths, encoder_blocks, decoder_blocks, latent_channels
         See `vae.py`. Each width but the first halves the side.
-    vae_groups : int, optional
-        Groups of every normalisation in the VAE; None: four channels a group.
+    encoder_groups, decoder_groups : int, optional
+        Groups of every normalisation in the halves of the VAE; None: four channels a group.
     latent_mean, latent_std : tuple of float
         Of the latents, by channel, over the training pictures; the U-Net's latents are brought to 0 and 1.
     unet_widths, unet_blocks, unet_attention, unet_groups
@@ -92,7 +92,8 @@ class SmallModelConfig:
     hint_widths: tuple[int, ...]
     latent_mean: tuple[float, ...]
     latent_std: tuple[float, ...]
-    vae_groups: int | None = None
+    encoder_groups: int | None = None
+    decoder_groups: int | None = None
     unet_widths: tuple[int, ...] = (64, 96, 128)
     unet_blocks: int = 1
     unet_attention: tuple[bool, ...] = (False, True, True)
@@ -131,10 +132,11 @@ class SmallModelConfig:
         side = self.image_size // 2 ** (len(self.vae_widths) - 1)
         return side, side, self.latent_channels
 
-    def vae_sizes(self, blocks: tuple[int, ...]) -> dict[str, Any]:
-        """The arguments of `vae.build_encoder` and `vae.build_decoder`."""
-        sizes = {"size": self.image_size, "widths": self.vae_widths, "blocks": blocks}
-        return {**sizes, "latent_channels": self.latent_channels, "groups": self.vae_groups}
+    def build_vae(self) -> tuple[keras.Model, keras.Model]:
+        """Build encoder and decoder with random weights; latents are as the encoder makes them, not normalised."""
+        sizes = {"size": self.image_size, "widths": self.vae_widths, "latent_channels": self.latent_channels}
+        encoder = build_encoder(**sizes, blocks=self.encoder_blocks, groups=self.encoder_groups)
+        return encoder, build_decoder(**sizes, blocks=self.decoder_blocks, groups=self.decoder_groups)
 
 
 def build_small_model(config: SmallModelConfig) -> LatentDiffusion:
@@ -149,7 +151,7 @@ def build_small_model(config: SmallModelConfig) -> LatentDiffusion:
     mean, std = np.array(config.latent_mean, "float32"), np.array(config.latent_std, "float32")
     latents = keras.Input(config.latent_shape, name="latent")
     restored = keras.layers.Rescaling(std.tolist(), mean.tolist(), dtype="float32")(latents)
-    decoder = build_decoder(**config.vae_sizes(config.decoder_blocks))
+    encoder, decoder = config.build_vae()
     return LatentDiffusion(
         unet=build_unet(
             config.latent_shape,
@@ -160,7 +162,7 @@ def build_small_model(config: SmallModelConfig) -> LatentDiffusion:
             groups=config.unet_groups,
         ),
         text_encoder=build_text_encoder(tokenizer.size, config.caption_length, config.text_width, config.text_depth),
-        image_encoder=build_encoder(**config.vae_sizes(config.encoder_blocks)),
+        image_encoder=encoder,
         decoder=keras.Model(latents, decoder(restored), name="decoder"),
         tokenizer=tokenizer,
         latent_shift=mean,

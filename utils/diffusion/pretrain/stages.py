@@ -14,7 +14,6 @@ from utils.diffusion.sketch_to_image import CONTROLNET_FILE, SketchToImage
 from utils.diffusion.small_model import CONFIG_FILE, SmallModelConfig, build_small_model, read_config, write_config
 from utils.diffusion.trainers import AutoencoderTrainer, CaptionTrainer, ControlNetTrainer
 from utils.diffusion.training import TrainingConfig, train
-from utils.diffusion.vae import build_decoder, build_encoder
 
 import keras
 import numpy as np
@@ -72,7 +71,7 @@ def train_vae(cache: Path, steps: int | None = None, only_decoder: bool = False)
     With `only_decoder` the averaged weights of the run before are where it starts, and the encoder does not move.
     """
     run = "decoder" if only_decoder else "vae"
-    encoder, decoder = _new_vae(read_config(cache / CONFIG_FILE))
+    encoder, decoder = read_config(cache / CONFIG_FILE).build_vae()
     if only_decoder:
         _load_vae(cache, encoder, decoder, ("vae",))
         encoder.trainable = False
@@ -91,7 +90,7 @@ def train_vae(cache: Path, steps: int | None = None, only_decoder: bool = False)
 def encode_latents(cache: Path) -> None:
     """Encode the training pictures with the averaged VAE; keep the means, and their mean and std by channel."""
     config = read_config(cache / CONFIG_FILE)
-    encoder, decoder = _new_vae(config)
+    encoder, decoder = config.build_vae()
     _load_vae(cache, encoder, decoder, ("vae",))
     vae = LatentDiffusion(image_encoder=encoder)
     images = np.load(cache / "train_photos.npy", mmap_mode="r")
@@ -102,11 +101,6 @@ def encode_latents(cache: Path) -> None:
     config = dataclasses.replace(config, latent_mean=tuple(mean.tolist()), latent_std=tuple(std.tolist()))
     write_config(config, cache / CONFIG_FILE)
     print(f"{len(latents)} latents, mean {mean}, std {std}")
-
-
-def _new_vae(config: SmallModelConfig) -> tuple[keras.Model, keras.Model]:
-    encoder = build_encoder(**config.vae_sizes(config.encoder_blocks))
-    return encoder, build_decoder(**config.vae_sizes(config.decoder_blocks))
 
 
 def _load_vae(cache: Path, encoder: keras.Model, decoder: keras.Model, runs: tuple[str, ...]) -> None:
@@ -149,7 +143,7 @@ def train_unet(cache: Path, steps: int | None = None) -> None:
 def _load_trained_vae(cache: Path) -> tuple[SmallModelConfig, LatentDiffusion]:
     config = read_config(cache / CONFIG_FILE)
     diffusion = build_small_model(config)
-    encoder, decoder = _new_vae(config)
+    encoder, decoder = config.build_vae()
     _load_vae(cache, encoder, decoder, ("vae", "decoder"))
     diffusion.part("image_encoder").set_weights(encoder.get_weights())
     diffusion.part("decoder").set_weights(decoder.get_weights())
