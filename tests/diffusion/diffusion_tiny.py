@@ -3,6 +3,7 @@
 Building the networks takes most of the time of these tests, so each is built once for all of them.
 """
 
+import dataclasses
 import functools
 
 from utils.diffusion import controlnet
@@ -60,9 +61,8 @@ def open_branch(size=0.05, **options):
 
 
 @functools.cache
-def tiny_diffusion():
-    """A complete latent diffusion model around :func:`tiny_unet`: pictures of 32x32, a VAE that shrinks by 4."""
-    unet = tiny_unet()
+def tiny_encoders():
+    """All parts of the tiny model but its U-Net, which takes longest to build: pictures of 32x32, latents of 8x8x4."""
     keras.utils.set_random_seed(1)
     tokenizer = WordTokenizer(["red", "blue", "bird", "fish"], max_length=6)
     image_encoder = keras.Sequential(
@@ -70,7 +70,13 @@ def tiny_diffusion():
     )
     decoder = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2DTranspose(3, 4, strides=4)], name="decoder")
     text_encoder = build_text_encoder(tokenizer.size, 6, width=32, depth=1)
-    return LatentDiffusion(unet, text_encoder, image_encoder, decoder, tokenizer, 0.1, 0.9)
+    return LatentDiffusion(None, text_encoder, image_encoder, decoder, tokenizer, 0.1, 0.9)
+
+
+@functools.cache
+def tiny_diffusion():
+    """A complete latent diffusion model around :func:`tiny_unet`."""
+    return dataclasses.replace(tiny_encoders(), unet=tiny_unet())
 
 
 def unet_inputs(batch=2, seed=0):

@@ -1,6 +1,6 @@
 """The pipeline from files to training: it never mixes up or separates a pair, and batches go on where they were."""
 
-from diffusion_tiny import tiny_diffusion
+from diffusion_tiny import tiny_encoders
 from pairs_folder import write_folder
 from utils.diffusion import batches as B
 from utils.diffusion.pairs import load_pairs
@@ -36,8 +36,8 @@ def test_ranges_of_photos_and_hints(folder):
     assert photo[:, 5, -1, 0] == pytest.approx(expected, abs=1e-6)
     assert hint[:, 5, -1, 0] == pytest.approx(1 - np.arange(8) * 20 / 255, abs=1e-6)  # inverted
     assert (hint[:, 5, 0] == 0).all()
-    plain = next(iter(B.make_dataset(pairs, 40, shuffle=0, augment=False, hint_range=(-1, 1))))
-    assert plain["hint"].numpy()[:, 5, -1, 0] == pytest.approx(expected, abs=1e-6)
+    other = next(iter(B.make_dataset(pairs, 40, shuffle=0, augment=False, hint_range=(-1, 1))))
+    assert other["hint"].numpy()[:, 5, -1, 0] == pytest.approx(-expected, abs=1e-6)
 
 
 def test_augmentation_moves_photo_and_hint_together(folder):
@@ -93,7 +93,7 @@ def test_batches_depend_on_the_seed_and_can_start_anywhere():
 
 
 def test_examples_are_encoded_once_each_with_its_own_caption(folder):
-    diffusion = tiny_diffusion()
+    diffusion = tiny_encoders()
     dataset = B.make_dataset(load_pairs(folder), 32, 5, shuffle=0, augment=False, drop_remainder=False)
     examples = B.encode_examples(dataset, diffusion, lambda captions: ["red" if c[-1] in "05" else c for c in captions])
     whole = next(dataset.unbatch().batch(12).as_numpy_iterator())
@@ -108,7 +108,7 @@ def test_batches_from_files_go_on_where_they_were():
     captions = ["red bird", "blue bird", "red fish", "blue fish"]
     columns = {"image": np.arange(4.0), "hint": -np.arange(4.0), "caption": captions}
     dataset = tf.data.Dataset.from_tensor_slices(columns).batch(2)
-    tokenizer = tiny_diffusion().tokenizer
+    tokenizer = tiny_encoders().tokenizer
     read = B.streamed_batches(dataset, tokenizer)(3)
     for expected in ([2, 3], [0, 1]):
         batch = next(read)

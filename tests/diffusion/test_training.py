@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from diffusion_tiny import fresh_branch, hints, tiny_diffusion
+from diffusion_tiny import fresh_branch, hints, tiny_diffusion, tiny_encoders
 from utils.diffusion import checkpoints, controlnet, schedule, trainers, training
 from utils.diffusion.batches import cached_batches
 from utils.diffusion.unet import build_unet
@@ -294,7 +294,7 @@ def test_progress_shows_rate_and_time_left(examples, capsys):
 def own_parts():
     """A model of its own, small, and a branch for it: what the test changes is not shared."""
     unet = build_unet((8, 8, 4), (6, 32), (32, 32), 1, (False, False), groups=8, head_size=16)
-    diffusion = dataclasses.replace(tiny_diffusion.__wrapped__(), unet=unet)
+    diffusion = dataclasses.replace(tiny_encoders.__wrapped__(), unet=unet)
     return diffusion, controlnet.build_controlnet(unet, hint_widths=(8, 8, 8))
 
 
