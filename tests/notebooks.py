@@ -5,6 +5,7 @@ import contextlib
 import copy
 import io
 import linecache
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -114,6 +115,36 @@ def grade(name, exercise, answer):
         return run(exercise.test.source, namespace)
 
 
-def wrong_answers(name):
-    """Return the files with wrong answers for the notebook `name`."""
-    return sorted((ROOT / "tests" / "wrong_answers" / Path(name).stem).glob("*.py"))
+@dataclass
+class Answer:
+    """A collected answer to an exercise: what it does, what must become of it, what its verdict must say."""
+
+    exercise: str
+    expected: str  # "pass" or "fail"
+    name: str
+    does: str
+    source: str
+    message: str = ""
+
+
+ANSWER = re.compile(r"^#%% *(\w+) *\| *(pass|fail) *\| *([\w.-]+) *\| *(.+)$")
+
+
+def answers(name):
+    """Read the answers to the notebook `name`, from `tests/answers`.
+
+    A block begins with `#%% exercise | pass or fail | name | what the answer does`; a comment `# message: ...` in the
+    next line is what the verdict of a wrong one must say.
+    """
+    path = ROOT / "tests" / "answers" / f"{Path(name).stem}.txt"
+    found = []
+    for number, block in enumerate(re.split(r"^(?=#%%)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:], 1):
+        head, source = block.split("\n", 1)
+        match = ANSWER.match(head)
+        assert match, f"{path.name}: block {number} begins with {head!r}; see `answers`"
+        message = ""
+        if source.startswith("# message:"):
+            first, source = source.split("\n", 1)
+            message = first.removeprefix("# message:").strip()
+        found.append(Answer(*match.groups(), source.strip() + "\n", message))
+    return found

@@ -5,12 +5,20 @@ import notebooks
 import pytest
 
 EXERCISES = [(name, exercise) for name in notebooks.NOTEBOOKS for exercise in notebooks.exercises(notebooks.load(name))]
-WRONG = [(name, path) for name in notebooks.NOTEBOOKS for path in notebooks.wrong_answers(name)]
+ANSWERS = [(name, answer) for name in notebooks.NOTEBOOKS for answer in notebooks.answers(name)]
+RIGHT, WRONG = ([case for case in ANSWERS if case[1].expected == expected] for expected in ("pass", "fail"))
 
 
 def each(cases):
-    names = [f"{name}-{getattr(case, 'stem', None) or case.name}" for name, case in cases]
+    names = [f"{name}-{getattr(case, 'exercise', case.name)}-{case.name}" for name, case in cases]
     return pytest.mark.parametrize(("name", "case"), cases, ids=names)
+
+
+def grade(name, answer):
+    """Return what `notebooks.grade` does for a collected answer, and its exercise."""
+    exercise = next((e for n, e in EXERCISES if (n, e.name) == (name, answer.exercise)), None)
+    assert exercise, f"{name} has no exercise {answer.exercise!r}"
+    return exercise, *notebooks.grade(name, exercise, answer.source)
 
 
 def assert_clear(line, status, exercise):
@@ -40,33 +48,32 @@ def test_stub_is_not_attempted(name, case):
     assert (points, noise) == (0, "")
 
 
+@each(RIGHT)
+def test_every_right_answer_gets_full_points(name, case):
+    exercise, points, line, _ = grade(name, case)
+    assert points == exercise.points, f"{case.does}: {line}"
+
+
 @each(WRONG)
 def test_wrong_answer_fails_with_its_message(name, case):
-    first, answer = case.read_text(encoding="utf-8").split("\n", 1)
-    expected = first.removeprefix("# fails with:").strip()
-    assert first.startswith("# fails with:") and expected, (
-        "the first line must be `# fails with: <text of the message>`"
-    )
-    wanted = case.stem.split("__")[0]
-    exercise = next((e for n, e in EXERCISES if (n, e.name) == (name, wanted)), None)
-    assert exercise, f"{name} has no exercise {wanted!r}; a file is named <exercise>__<mistake>.py"
-    points, line, noise = notebooks.grade(name, exercise, answer)
-    assert points == 0, f"this mistake gets {points:g} points: {line}"
-    assert expected in line.splitlines()[0], f"expected {expected!r} in {line!r}"
-    assert line.startswith(f"{wanted}: failed, 0 of {exercise.points:g} points. ") and noise == ""
+    exercise, points, line, noise = grade(name, case)
+    assert points == 0, f"this mistake gets {points:g} points: {case.does}"
+    assert line.startswith(f"{exercise.name}: failed, 0 of {exercise.points:g} points. ") and noise == ""
+    assert case.message in line.splitlines()[0], f"expected {case.message!r} in {line!r}"
     message = line.splitlines()[0].split(" points. ", 1)[1]
-    assert "does not hold" not in message, f"an assert without a message: {line}"
+    assert "A check does not hold" not in message, f"an assert without a message: {line}"
     assert len(message) >= 20, f"too short to help a student: {line}"
 
 
 @pytest.mark.parametrize("name", notebooks.NOTEBOOKS)
-def test_every_exercise_has_two_wrong_answers(name):
-    have = [path.stem.split("__")[0] for path in notebooks.wrong_answers(name)]
+def test_every_exercise_has_wrong_answers_with_their_messages(name):
+    have = [answer.exercise for answer in notebooks.answers(name) if answer.message]
     few = {e.name: have.count(e.name) for n, e in EXERCISES if n == name and have.count(e.name) < 2}
-    assert not few, f"fewer than two wrong answers in tests/wrong_answers for: {few}"
+    assert not few, f"fewer than two wrong answers with a message in tests/answers for: {few}"
 
 
-def test_every_folder_of_wrong_answers_belongs_to_a_notebook():
+def test_answers_have_names_of_their_own_and_every_file_its_notebook():
+    names = [(name, answer.exercise, answer.name) for name, answer in ANSWERS]
+    assert not {name for name in names if names.count(name) > 1}
     stems = {name.rsplit("/")[-1].removesuffix(".ipynb") for name in notebooks.NOTEBOOKS}
-    folders = {path.name for path in notebooks.ROOT.glob("tests/wrong_answers/*") if path.is_dir()}
-    assert folders <= stems, f"no notebook for {sorted(folders - stems)}"
+    assert {path.stem for path in (notebooks.ROOT / "tests" / "answers").glob("*")} == stems

@@ -1,9 +1,0 @@
-# fails with: channels are pooled separately
-def max_pool(x, size=2, stride=None):
-    stride = size if stride is None else stride
-    height, width = ((n - size) // stride + 1 for n in x.shape[1:3])
-    output = np.empty((x.shape[0], height, width, 1))
-    for i, j in np.ndindex(height, width):
-        window = x[:, i * stride : i * stride + size, j * stride : j * stride + size]
-        output[:, i, j] = window.max(axis=(1, 2, 3))[:, None]
-    return output

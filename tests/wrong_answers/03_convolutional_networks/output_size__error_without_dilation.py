@@ -1,7 +1,0 @@
-# fails with: dilation=2: no window fits
-def output_size(n, kernel, stride=1, padding=0, dilation=1):
-    if padding == "same":
-        return -(-n // stride)
-    if kernel > n + 2 * padding:
-        raise ValueError(f"no window of {kernel} fits into {n} pixels")
-    return (n + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1

@@ -1,7 +1,0 @@
-# fails with: the code layer must be linear
-def encoder_decoder(widths):
-    def stack(sizes, last):
-        hidden = [layers.Dense(units, activation="relu") for units in sizes[1:-1]]
-        return keras.Sequential([keras.Input((sizes[0],)), *hidden, layers.Dense(sizes[-1], activation=last)])
-
-    return stack(widths, "relu"), stack(widths[::-1], "sigmoid")

@@ -1,9 +1,0 @@
-# fails with: got the sum over pixels, not the mean
-def reconstruction_loss(x, x_hat, kind):
-    x, x_hat = x.reshape(len(x), -1), x_hat.reshape(len(x), -1)
-    if kind == "mse":
-        return np.sum((x - x_hat) ** 2, axis=1)
-    if kind == "bce":
-        x_hat = np.clip(x_hat, 1e-7, 1 - 1e-7)
-        return -np.mean(x * np.log(x_hat) + (1 - x) * np.log(1 - x_hat), axis=1)
-    raise ValueError(f"kind: expected 'mse' or 'bce', got {kind!r}")

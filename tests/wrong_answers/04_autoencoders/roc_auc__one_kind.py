@@ -1,6 +1,0 @@
-# fails with: a ValueError must be raised
-def roc_auc(scores, labels):
-    anomalies, normal = scores[labels == 1], scores[labels == 0]
-    if len(anomalies) == 0 or len(normal) == 0:
-        return 0.5
-    return float(np.mean(anomalies[:, None] > normal) + 0.5 * np.mean(anomalies[:, None] == normal))

@@ -1,3 +1,0 @@
-# fails with: it is 1 - β that multiplies
-def alpha_bar(betas):
-    return np.cumprod(betas)

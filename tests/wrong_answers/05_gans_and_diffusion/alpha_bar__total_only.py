@@ -1,3 +1,0 @@
-# fails with: expected one ᾱ for each
-def alpha_bar(betas):
-    return np.prod(1 - betas)

@@ -1,6 +1,0 @@
-# fails with: z = 1 keeps the old state
-def gru_cell(x, h, W, U, b):
-    x_z, x_r, x_h = np.split(x @ W + b[0], 3, axis=1)
-    h_z, h_r, h_h = np.split(h @ U + b[1], 3, axis=1)
-    z, r = expit(x_z + h_z), expit(x_r + h_r)
-    return (1 - z) * h + z * np.tanh(x_h + r * h_h)

@@ -1,5 +1,0 @@
-# fails with: your function changed one of its inputs
-def lstm_cell(x, h, c, W, U, b):
-    z_i, z_f, z_c, z_o = np.split(x @ W + h @ U + b, 4, axis=1)
-    c[:] = expit(z_f) * c + expit(z_i) * np.tanh(z_c)
-    return expit(z_o) * np.tanh(c), c

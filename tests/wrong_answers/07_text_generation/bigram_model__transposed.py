@@ -1,5 +1,0 @@
-# fails with: rows are the current character
-def bigram_model(ids, size, smoothing):
-    counts = np.full((size, size), float(smoothing))
-    np.add.at(counts, (ids[1:], ids[:-1]), 1)
-    return counts / counts.sum(axis=1, keepdims=True)

@@ -1,7 +1,0 @@
-# fails with: x and y have the same shape
-def make_sequences(ids, length, stride):
-    starts = np.arange(0, len(ids) - length, stride)
-    if len(starts) == 0:
-        raise ValueError("no window fits")
-    windows = np.asarray(ids)[starts[:, None] + np.arange(length + 1)]
-    return windows[:, :-1], windows[:, -1]

@@ -1,9 +1,0 @@
-# fails with: these are nats
-def perplexity(logits, targets):
-    if len(targets) == 0:
-        raise ValueError("no targets")
-    z = np.asarray(logits, dtype="float64")
-    z = z - z.max(axis=1, keepdims=True)
-    log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-    bits = -log_p[np.arange(len(z)), targets].mean()
-    return float(bits), float(np.exp(bits))

@@ -1,9 +1,0 @@
-# fails with: must raise a ValueError
-def top_p(probabilities, p):
-    probabilities = np.asarray(probabilities, dtype="float64")
-    order = np.argsort(-probabilities, axis=-1, kind="stable")
-    falling = np.take_along_axis(probabilities, order, axis=-1)
-    falling = np.where(falling.cumsum(axis=-1) - falling < max(p, 0.001) - 1e-12, falling, 0)
-    kept = np.zeros_like(probabilities)
-    np.put_along_axis(kept, order, falling, axis=-1)
-    return kept / kept.sum(axis=-1, keepdims=True)

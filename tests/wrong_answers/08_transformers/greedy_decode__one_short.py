@@ -1,9 +1,0 @@
-# fails with: max_length=2 allows two tokens
-def greedy_decode(next_logits, start, end, max_length):
-    tokens = [start]
-    while len(tokens) < max_length:
-        token = int(np.argmax(next_logits(list(tokens))))
-        if token == end:
-            break
-        tokens.append(token)
-    return tokens[1:]

@@ -1,5 +1,0 @@
-# fails with: the logarithm of the probability is missing
-def policy_gradient_loss(logits, actions, advantages):
-    log_policy = ops.log_softmax(ops.convert_to_tensor(logits), axis=-1)
-    taken = ops.sum(log_policy * ops.one_hot(actions, logits.shape[-1]), axis=-1)
-    return -ops.mean(ops.exp(taken) * ops.stop_gradient(ops.convert_to_tensor(advantages)))

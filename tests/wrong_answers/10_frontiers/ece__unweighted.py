@@ -1,9 +1,0 @@
-# fails with: weigh each bin by its share
-def ece(probability, y, bins=10):
-    confidence, correct = probability.max(axis=1), probability.argmax(axis=1) == y
-    total = 0.0
-    for b in range(bins):
-        inside = (confidence > b / bins) & (confidence <= (b + 1) / bins)
-        if inside.any():
-            total += abs(correct[inside].mean() - confidence[inside].mean())
-    return float(total / len({min(int(c * bins), bins - 1) for c in confidence}))

@@ -1,6 +1,0 @@
-# fails with: calls nobody a member
-def membership_inference(member_losses, other_losses):
-    member_losses, other_losses = np.asarray(member_losses), np.asarray(other_losses)
-    thresholds = np.concatenate([member_losses, other_losses])
-    gaps = [abs(np.mean(member_losses <= t) - np.mean(other_losses <= t)) for t in thresholds]
-    return float(max(0.0, *gaps))

@@ -1,9 +1,0 @@
-# fails with: divide by the lengths
-def retrieval(query, documents, k):
-    words = sorted({word for document in documents for word in document.lower().split()})
-    counts = np.array([[text.lower().split().count(word) for word in words] for text in [*documents, query]], float)
-    document_frequency = (counts[:-1] > 0).sum(axis=0)
-    vectors = counts * (np.log((1 + len(documents)) / (1 + document_frequency)) + 1)
-    pass
-    cosine = (vectors[:-1] @ vectors[-1]).round(12)
-    return sorted(range(len(documents)), key=lambda i: -cosine[i])[:k]

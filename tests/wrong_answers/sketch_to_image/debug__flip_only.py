@@ -1,6 +1,0 @@
-# fails with: came out different
-def fixed_augment(photo, hint, rng):
-    if rng.random() < 0.5:
-        photo, hint = photo[:, ::-1], hint[:, ::-1]
-    down, right = rng.integers(-4, 5, size=2)
-    return np.roll(photo, (down, right), axis=(0, 1)), np.roll(hint, (right, down), axis=(0, 1))

@@ -1,5 +1,0 @@
-# fails with: a buffer of 10
-def sketch_pipeline(photos, sketches, captions, read_pair, batch_size=8, shuffle=1000, seed=0):
-    data = tf.data.Dataset.from_tensor_slices((list(photos), list(sketches), list(captions)))
-    data = data.shuffle(len(photos), seed=seed).map(read_pair, num_parallel_calls=tf.data.AUTOTUNE)
-    return data.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
