@@ -163,7 +163,8 @@ def _judge_stub(error: NotImplementedError, test: Callable[[], None], exercise: 
 
 def _cell_of(exercise: str, test: Callable[[], None], default: str) -> str:
     """Return the file name of the cell that defines `exercise`, else `default`."""
-    value = inspect.unwrap(test.__globals__.get(exercise))  # the grader wraps what a student defines
+    value: Any = test.__globals__.get(exercise)
+    value = inspect.unwrap(value)  # the grader wraps what a student defines
     made = [value, *vars(value).values()] if isinstance(value, type) else [value]
     files = [code.co_filename for code in (getattr(item, "__code__", None) for item in made) if code is not None]
     return files[0] if files else default
