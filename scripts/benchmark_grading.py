@@ -2,7 +2,7 @@
 
     python scripts/benchmark_grading.py lectures/01_neural_networks.ipynb --students 4
 
-The submissions are solutions, wrong answers from tests/wrong_answers/ and untouched notebooks. nbgrader runs them as it
+The submissions are solutions, wrong answers from tests/answers/ and untouched notebooks. nbgrader runs them as it
 comes, one after the other and all cells of a notebook; and once more with nothing but the graded path, for a comparison
 of the same work. Measured values are in docs/grading.md.
 """
@@ -25,11 +25,14 @@ import nbformat
 from nbgrader.apps import NbGraderAPI
 
 ROOT = exercises.ROOT
+sys.path.insert(0, str(ROOT / "tests"))
+import notebooks  # noqa: E402  (the collected answers)
 
 
 def submissions(lecture, students):
     """Return the notebooks of `students` students: good ones, ones with a wrong answer, untouched ones."""
-    wrong = sorted((ROOT / "tests" / "wrong_answers" / lecture.path.stem).glob("*.py"))
+    answers = notebooks.answers(lecture.path.relative_to(ROOT).as_posix())
+    wrong = [answer for answer in answers if answer.expected == "fail"]
     found = []
     for number in range(students):
         notebook = copy.deepcopy(lecture.released)
@@ -37,9 +40,9 @@ def submissions(lecture, students):
             name = grade_id(cell)
             if number % 4 != 3 and name in {e.name for e in lecture.exercises}:
                 cell.source = lecture.references[name]
-                own = [path for path in wrong if path.name.startswith(f"{name}__")]
+                own = [answer for answer in wrong if answer.exercise == name]
                 if number % 2 and own:
-                    cell.source = own[number % len(own)].read_text(encoding="utf-8").partition("\n")[2]
+                    cell.source = own[number % len(own)].source
         found.append(notebook)
     return found
 

@@ -39,7 +39,8 @@ No network is needed from here on. A computer with an NVIDIA GPU can use `enviro
 `conda env create -f environment.yml`.
 
 Replace `# YOUR CODE HERE` and `raise NotImplementedError` by your code. The cell below each exercise tells you at once
-whether it passed. Answer the exam questions where it says YOUR ANSWER HERE. Before you hand a notebook in, choose
+whether it passed; more checks of the same rules, with other numbers, run when it is graded. Answer the exam questions
+where it says YOUR ANSWER HERE. Before you hand a notebook in, choose
 Kernel, then Restart Kernel and Run All Cells, and save it under the name it has. Do not delete, copy or rename cells of
 exercises and tests.
 """
