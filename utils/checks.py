@@ -233,6 +233,12 @@ def expect_array(
     return value
 
 
+def from_tensor(value: Any) -> Any:
+    """Return a tensor of the backend as a NumPy array, anything else as it is: for answers that may be either."""
+    tensor = hasattr(value, "__array__") and not isinstance(value, np.ndarray | np.generic)
+    return np.asarray(value) if tensor else value
+
+
 def expect_number(value: Any, name: str = "") -> float:
     """Return `value` as a float if it is one finite real number: Python's, NumPy's, or an array of shape ()."""
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
