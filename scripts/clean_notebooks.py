@@ -15,14 +15,15 @@ from typing import Any
 
 from utils import files
 
-CELL_NOTES = ("execution", "papermill", "ExecuteTime")
-NOTEBOOK_NOTES = ("papermill", "widgets")
+CELL_NOTES = ("execution", "papermill", "ExecuteTime", "lines_to_next_cell")  # the last is jupytext's
+WIDGET = "application/vnd.jupyter.widget-view+json"  # an output that is drawn from the state in `widgets`
 FOREIGN = re.compile(r"(?<![\w.:/])(?:/(?:home|root|Users)/[\w.-]+|[A-Z]:\\\\?Users)|site-packages")
 
 
 def strip(notebook: dict[str, Any]) -> int:
     """Remove the notes of a run from a notebook, in place; return how many there were."""
-    places = [(notebook["metadata"], NOTEBOOK_NOTES)]
+    shown = {kind for cell in notebook["cells"] for out in cell.get("outputs", ()) for kind in out.get("data", {})}
+    places = [(notebook["metadata"], ("papermill",) if WIDGET in shown else ("papermill", "widgets"))]
     places += [(cell["metadata"], CELL_NOTES) for cell in notebook["cells"]]
     return sum(metadata.pop(name, None) is not None for metadata, names in places for name in names)
 

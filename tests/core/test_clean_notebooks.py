@@ -33,9 +33,20 @@ def test_notes_of_a_run_go_and_outputs_and_ids_stay(tmp_path, notebook):
     path, wanted = tmp_path / "a.ipynb", json.loads(json.dumps(notebook))
     notebook["metadata"]["papermill"] = {"duration": 3}
     notebook["cells"][0]["metadata"]["execution"] = {"iopub.status.busy": "2026-01-01"}
+    notebook["cells"][0]["metadata"]["lines_to_next_cell"] = 2
     path.write_text(json.dumps(notebook))
     assert clean(path).returncode == 0 and json.loads(path.read_text()) == wanted
     assert path.read_text().startswith('{\n "cells"') and "é" in path.read_text()  # as Jupyter writes it
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/vnd.jupyter.widget-view+json"])
+def test_the_state_of_widgets_stays_where_an_output_shows_one(tmp_path, notebook, kind):
+    path = tmp_path / "a.ipynb"
+    notebook["metadata"]["widgets"] = {"state": {}}
+    notebook["cells"][0]["outputs"] = [{"output_type": "display_data", "data": {kind: ""}, "metadata": {}}]
+    path.write_text(json.dumps(notebook))
+    assert clean(path).returncode == 0
+    assert ("widgets" in json.loads(path.read_text())["metadata"]) == ("widget" in kind)
 
 
 @pytest.mark.parametrize("text", ["/home/ada/x.png", "/lib/site-packages/keras.py:3: Warning"])
