@@ -23,6 +23,7 @@ FOREIGN = re.compile(r"(?<![\w.:/])(?:/(?:home|root|Users)/[\w.-]+|[A-Z]:\\\\?Us
 def strip(notebook: dict[str, Any]) -> int:
     """Remove the notes of a run from a notebook, in place; return how many there were."""
     shown = {kind for cell in notebook["cells"] for out in cell.get("outputs", ()) for kind in out.get("data", {})}
+    places: list[tuple[dict[str, Any], tuple[str, ...]]]
     places = [(notebook["metadata"], ("papermill",) if WIDGET in shown else ("papermill", "widgets"))]
     places += [(cell["metadata"], CELL_NOTES) for cell in notebook["cells"]]
     return sum(metadata.pop(name, None) is not None for metadata, names in places for name in names)
