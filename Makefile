@@ -25,7 +25,7 @@ checks: lint
 	pytest --nbval-lax -m 'not slow' -n $(JOBS) --dist loadfile --cov=utils --cov-report=term:skip-covered \
 	  tests $(wildcard lectures assignment)
 
-QUICK := $(filter-out tests/core/test_runtime.py, $(wildcard tests/core/*.py)) tests/lectures/test_structure.py \
+QUICK := $(filter-out tests/core/test_runtime.py tests/core/test_datasets.py, $(wildcard tests/core/*.py)) tests/lectures/test_structure.py \
   tests/test_readme.py tests/test_links.py
 quick: $(INSTALLED) lint  ## under a minute: style, types, and the tests that start no kernel and train nothing
 	pytest -q -n $(JOBS) --dist loadfile $(QUICK)
