@@ -134,7 +134,11 @@ class SmallModelConfig:
 
     def build_vae(self) -> tuple[keras.Model, keras.Model]:
         """Build encoder and decoder with random weights; latents are as the encoder makes them, not normalised."""
-        sizes = {"size": self.image_size, "widths": self.vae_widths, "latent_channels": self.latent_channels}
+        sizes: dict[str, Any] = {
+            "size": self.image_size,
+            "widths": self.vae_widths,
+            "latent_channels": self.latent_channels,
+        }
         encoder = build_encoder(**sizes, blocks=self.encoder_blocks, groups=self.encoder_groups)
         return encoder, build_decoder(**sizes, blocks=self.decoder_blocks, groups=self.decoder_groups)
 
