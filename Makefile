@@ -1,4 +1,5 @@
 # Two commands on a fresh machine (Debian or Ubuntu with make and Python 3.11 to 3.13): make run, make test.
+# While you work: make quick.
 #   make run NOTEBOOKS='lectures/01*.ipynb' PROFILE=full JOBS=1 TIMEOUT=7200
 #   make grade SUBMISSIONS=folder SANDBOX=no GRADEBOOK=postgresql://...
 #   make ... PYTHON=python3.12   makes .venv with that interpreter;  make ... GPU=1   adds CUDA to it
@@ -11,7 +12,7 @@ INSTALLED := .venv/installed$(if $(PYTHON),-$(notdir $(PYTHON)))$(if $(GPU),-gpu
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export GRADEBOOK
 
-.PHONY: run test checks lab student grade gradebook format pins
+.PHONY: run test checks quick lint lab student grade gradebook format pins
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)  ## every notebook with papermill; results and report in build/run/
@@ -20,9 +21,17 @@ run: $(INSTALLED)  ## every notebook with papermill; results and report in build
 test: $(INSTALLED)  ## everything that CI checks, with the network cut off where the machine allows it
 	@python -m utils.course.offline $(MAKE) --no-print-directory checks
 
-checks:
-	ruff check . && ruff format --check .
-	pytest --nbval-lax -m 'not slow' -n $(JOBS) --dist loadfile tests $(wildcard lectures assignment)
+checks: lint
+	pytest --nbval-lax -m 'not slow' -n $(JOBS) --dist loadfile --cov=utils --cov-report=term:skip-covered \
+	  tests $(wildcard lectures assignment)
+
+QUICK := $(filter-out tests/core/test_runtime.py tests/core/test_datasets.py, $(wildcard tests/core/*.py)) tests/lectures/test_structure.py \
+  tests/test_readme.py tests/test_links.py
+quick: $(INSTALLED) lint  ## under a minute: style, types, and the tests that start no kernel and train nothing
+	pytest -q -n $(JOBS) --dist loadfile $(QUICK)
+
+lint: $(INSTALLED)
+	ruff check . && ruff format --check . && mypy
 
 lab: $(INSTALLED)
 	jupyter lab
@@ -35,14 +44,20 @@ grade: $(INSTALLED)  ## grade a class: SUBMISSIONS=folder/<student>/<notebook>.i
 	python -m utils.course.grade '$(SUBMISSIONS)' $(if $(filter no,$(SANDBOX)),--no-sandbox)
 
 gradebook: $(INSTALLED)  ## CSV files, a page about the class and feedback pages in build/grading/
-	@python -m utils.course.gradebook
+	@python -m utils.course.class_report
 
 format: $(INSTALLED)
 	ruff check --fix . && ruff format .
 
-pins: $(INSTALLED)  ## compile requirements.in to the exact versions in requirements.txt
+PINS = uv pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 pyproject.toml
+pins: $(INSTALLED)  ## compile pyproject.toml to exact versions: requirements.txt has all but CUDA, requirements/ a group a file
 	pip install --quiet uv
-	uv pip compile --quiet --no-header --universal --python-version 3.11 requirements.in --output-file requirements.txt
+	mkdir -p build
+	$(PINS) --extra student --extra instructor --extra dev --output-file build/pins.txt
+	(echo '-e .'; cat build/pins.txt) > requirements.txt
+	for group in student instructor dev gpu; do \
+	  $(PINS) --extra $$group --constraint build/pins.txt --output-file build/$$group.txt && \
+	  (echo '-e .'; cat build/$$group.txt) > requirements/$$group.txt || exit 1; done
 
 # The file is touched last and the folder is emptied first, so that a broken or outdated installation is made anew.
 $(INSTALLED): requirements.txt pyproject.toml
@@ -54,5 +69,5 @@ $(INSTALLED): requirements.txt pyproject.toml
 	  echo "$(PY) cannot make virtual environments. Install the package: sudo apt-get install" \
 	       "$$($(PY) -c 'import sys; print("python3.%d-venv" % sys.version_info[1])')"; exit 1; }
 	$(PY) -m venv --clear .venv
-	.venv/bin/pip install --disable-pip-version-check -r requirements.txt $(if $(GPU),'tensorflow[and-cuda]')
+	.venv/bin/pip install --disable-pip-version-check -r requirements.txt $(if $(GPU),-r requirements/gpu.txt)
 	@touch .venv/installed $@

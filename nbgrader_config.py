@@ -23,6 +23,3 @@ c.NbGrader.logfile = os.path.join(build, "nbgrader.log")
 
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\nraise NotImplementedError"}
 c.ClearSolutions.text_stub = "YOUR ANSWER HERE (double-click this cell to edit it)"
-
-c.Execute.timeout = 1800  # seconds for one cell; nbgrader's 30 are too few for the training cells between the exercises
-c.OverwriteCells.add_missing_cells = True  # a deleted test cell is graded as zero, not left empty

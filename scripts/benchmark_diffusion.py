@@ -9,7 +9,7 @@ its own. The course's environment for ours, one with ``torch`` and ``diffusers``
     python scripts/benchmark_diffusion.py real --size 512 --batch 8 --precision bfloat16     (on a GPU)
     python scripts/benchmark_diffusion.py pipeline --folder PAIRS
 
-``small`` is the model of ``build_unet``'s default widths on latents of 16x16; ``real`` is Stable Diffusion 1 with
+``small`` has the small model's widths and two blocks a level, on latents of 16x16; ``real`` is Stable Diffusion 1 with
 random weights on photos of ``--size``. A step is forward, backward and AdamW on the branch, on cached latents and
 contexts, without accumulation. "first" is the first step with its compilation, "then" the median of the following.
 ``pipeline`` measures pictures a second from a folder of pairs.
@@ -30,7 +30,7 @@ real at 128, batch 1: ours, JAX        96, 113     7.3, 7.7          13.9 GiB
 real at 128, batch 1: diffusers        32, 25      6.9, 5.8          9.3 GiB
 =====================================  ==========  ================  ===========
 
-Before `use_fast_layers` replaced Keras's group normalization and KerasCV's GEGLU, the small model took 0.58 s on
+Before `blocks.py` replaced Keras's group normalization and KerasCV's GEGLU, the small model took 0.58 s on
 TensorFlow and 0.64 s on JAX where diffusers took 0.46 s: in TensorFlow's profile a sixth of a step went into means over
 a last axis of two channels and into the gradients of slices. What is left: TensorFlow and JAX trace and compile for a
 minute before the first step; and on CPUs JAX's convolutions are slower than TensorFlow's. One of 3x3 on 8x8x1280 alone
@@ -68,22 +68,22 @@ def attention_levels(model):
 
 def keras_step(model, options):
     """A function that makes one training step of ours."""
-    from utils.diffusion import controlnet, stable_diffusion, training
+    from utils.diffusion import controlnet, latent_diffusion, trainers, training, unet
 
     import keras
 
     keras.config.set_dtype_policy("mixed_bfloat16" if options.precision == "bfloat16" else "float32")
     latent = (model["latent"], model["latent"], 4)
     levels = attention_levels(model)
-    unet = stable_diffusion.build_unet(
-        latent, model["context"], model["widths"], model["blocks"], levels, heads=model["heads"]
+    network = unet.build_unet(
+        latent, model["context"], model["widths"], model["blocks"], levels, groups=32, heads=model["heads"]
     )
-    branch = controlnet.build_controlnet(unet, hint_widths=model["hint"], remat=options.remat)
+    branch = controlnet.build_controlnet(network, hint_widths=model["hint"], remat=options.remat)
     config = training.TrainingConfig(
-        accumulation=1, ema=None, prompt_dropout=0.0, jit_compile=True if options.xla else "auto"
+        accumulation=1, ema=None, prompt_dropout=0.0, jit_compile=options.xla or training.JIT_COMPILE
     )
-    trainer = training.ControlNetTrainer(
-        stable_diffusion.LatentDiffusion(unet=unet), branch, config, remat=options.remat
+    trainer = trainers.ControlNetTrainer(
+        latent_diffusion.LatentDiffusion(unet=network), branch, config, remat=options.remat
     )
     batch = examples(model, options.batch)
     return lambda: float(trainer.train_on_batch(batch))
@@ -134,12 +134,23 @@ def diffusers_step(model, options):
     return step
 
 
+def images_per_second(dataset, seconds):
+    """How many pictures a second come out of a dataset of batches, repeated, after one batch to start it."""
+    batches = iter(dataset.repeat())
+    next(batches)
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        count += int(next(batches)["image"].shape[0])
+    return count / (time.perf_counter() - start)
+
+
 def measure_pipeline(folder, size, batch):
     """Time to the first batch and pictures a second: the naive order, then the library's, one switch more a line."""
-    from utils.diffusion import pairs
+    from utils.diffusion.batches import make_dataset
+    from utils.diffusion.pairs import load_pairs
 
-    found = pairs.load_pairs(folder)
-    decoded = pairs.make_dataset(found, size, 1, shuffle=0, parallel=False, prefetch=False).unbatch()
+    found = load_pairs(folder)
+    decoded = make_dataset(found, size, 1, shuffle=0, parallel=False, prefetch=False).unbatch()
     datasets = {"decoded one by one, then shuffled": decoded.shuffle(1000, seed=0).batch(batch, drop_remainder=True)}
     for name, choices in (
         ("shuffled, then decoded one by one", {"parallel": False, "prefetch": False}),
@@ -147,14 +158,14 @@ def measure_pipeline(folder, size, batch):
         ("parallel and prefetch", {}),
         ("parallel, cache and prefetch", {"cache": True}),
     ):
-        datasets[name] = pairs.make_dataset(found, size, batch, **choices)
+        datasets[name] = make_dataset(found, size, batch, **choices)
         for _ in datasets[name] if "cache" in choices else ():
             pass
     for name, dataset in datasets.items():
         start = time.perf_counter()
         next(iter(dataset))
         first = time.perf_counter() - start
-        speed = pairs.images_per_second(dataset, seconds=5.0)
+        speed = images_per_second(dataset, seconds=5.0)
         print(f"pipeline {name}: first batch after {first:.2f} s, then {speed:.0f} pictures a second")
 
 

@@ -2,13 +2,14 @@
 
     python scripts/benchmark_grading.py lectures/01_neural_networks.ipynb --students 4
 
-The submissions are solutions, wrong answers from tests/wrong_answers/ and untouched notebooks. nbgrader runs them as it
+The submissions are solutions, wrong answers from tests/answers/ and untouched notebooks. nbgrader runs them as it
 comes, one after the other and all cells of a notebook; and once more with nothing but the graded path, for a comparison
 of the same work. Measured values are in docs/grading.md.
 """
 
 import argparse
 import copy
+import logging
 import shutil
 import subprocess
 import sys
@@ -17,27 +18,31 @@ import time
 from functools import partial
 from pathlib import Path
 
-from utils.course import exercises, gradebook, jobs, release, sandbox
+from utils.course import exercises, gradebook, jobs, sandbox, warm
+from utils.course.cells import grade_id
 
 import nbformat
+from nbgrader.apps import NbGraderAPI
 
 ROOT = exercises.ROOT
+sys.path.insert(0, str(ROOT / "tests"))
+import notebooks  # noqa: E402  (the collected answers)
 
 
 def submissions(lecture, students):
     """Return the notebooks of `students` students: good ones, ones with a wrong answer, untouched ones."""
-    solutions = {exercises.grade_id(c): c.source for c in lecture.source.cells if exercises.grade_id(c)}
-    wrong = sorted((ROOT / "tests" / "wrong_answers" / lecture.path.stem).glob("*.py"))
+    answers = notebooks.answers(lecture.path.relative_to(ROOT).as_posix())
+    wrong = [answer for answer in answers if answer.expected == "fail"]
     found = []
     for number in range(students):
         notebook = copy.deepcopy(lecture.released)
         for cell in notebook.cells:
-            name = exercises.grade_id(cell)
+            name = grade_id(cell)
             if number % 4 != 3 and name in {e.name for e in lecture.exercises}:
-                cell.source = solutions[name]
-                own = [path for path in wrong if path.name.startswith(f"{name}__")]
+                cell.source = lecture.references[name]
+                own = [answer for answer in wrong if answer.exercise == name]
                 if number % 2 and own:
-                    cell.source = own[number % len(own)].read_text(encoding="utf-8").partition("\n")[2]
+                    cell.source = own[number % len(own)].source
         found.append(notebook)
     return found
 
@@ -46,7 +51,7 @@ def graded_path(notebook):
     notebook = copy.deepcopy(notebook)
     tags = [set(cell.metadata.get("tags", ())) for cell in notebook.cells]
     pairs = zip(notebook.cells, tags, strict=True)
-    notebook.cells = [cell for cell, tag in pairs if exercises.grade_id(cell) or tag & {"parameters", "setup"}]
+    notebook.cells = [cell for cell, tag in pairs if grade_id(cell) or tag & {"parameters", "setup"}]
     return notebook
 
 
@@ -58,6 +63,12 @@ def seconds(words, **options):
     return time.monotonic() - start
 
 
+def succeed(outcome):
+    """End with nbgrader's log unless `outcome`, what its interface returned, is a success."""
+    if not outcome["success"]:
+        sys.exit(outcome.get("log") or outcome.get("error") or "nbgrader failed and gave no reason")
+
+
 def ours(lecture, notebooks, folder, workers):
     """Grade with `workers` jobs at a time; return (seconds, points by student)."""
     for number, notebook in enumerate(notebooks):
@@ -67,7 +78,7 @@ def ours(lecture, notebooks, folder, workers):
     words = [sys.executable, "-m", "utils.course.grade", folder / "in", "--output", folder / "out", "--jobs", workers]
     taken = seconds(words)
     rows = gradebook.results(folder / "out")
-    return taken, {s["student"]: sum(e["provisional"] for e in s["exercises"].values()) for s in rows}
+    return taken, {s.student: sum(result.provisional for result in s.exercises.values()) for s in rows}
 
 
 def theirs(lecture, notebooks, folder):
@@ -75,16 +86,17 @@ def theirs(lecture, notebooks, folder):
     ignore = shutil.ignore_patterns("*.ipynb", ".ipynb_checkpoints")
     shutil.copytree(lecture.path.parent, folder / lecture.assignment, ignore=ignore)
     shutil.copy(lecture.path, folder / lecture.assignment)
-    config = release.nbgrader_config(ROOT, folder)
-    api = release.nbgrader_api(config)
-    release.succeed(api.generate_assignment(lecture.assignment), "make the release")
+    config = exercises.nbgrader_config(ROOT, folder)
+    config.Execute.timeout = 1800  # seconds for one cell
+    api = NbGraderAPI(config=config, log_level=logging.ERROR)
+    succeed(api.generate_assignment(lecture.assignment))
     for number, notebook in enumerate(notebooks):
         path = folder / config.CourseDirectory.submitted_directory / f"student{number}" / lecture.assignment
         path.mkdir(parents=True)
         nbformat.write(notebook, path / lecture.path.name)
     start = time.monotonic()
     for number in range(len(notebooks)):
-        release.succeed(api.autograde(lecture.assignment, f"student{number}"), "autograde")
+        succeed(api.autograde(lecture.assignment, f"student{number}"))
     taken = time.monotonic() - start
     points = {}
     with gradebook.open_gradebook(config) as book:
@@ -97,17 +109,16 @@ def theirs(lecture, notebooks, folder):
 def parts(lecture, log):
     """Return the seconds that the parts of a batch take."""
     start = time.monotonic()
-    zygote = jobs.Zygote(exercises.imported_modules([lecture]), log)
-    zygote.start()
+    zygote = warm.Zygote(exercises.imported_modules([lecture]), log)
+    zygote.running = zygote.start()
     times = {"warm process: interpreter, TensorFlow and other imports, once a batch": time.monotonic() - start}
     start = time.monotonic()
     with sandbox.Sandbox(lecture.path.parent, sandbox.Limits()):
         times["sandbox: bubblewrap"] = time.monotonic() - start
-    solutions = {exercises.grade_id(c): c.source for c in lecture.source.cells if exercises.grade_id(c)}
-    cells = [(e.name, solutions[e.name]) for e in lecture.exercises]
+    cells = [(e.name, lecture.references[e.name]) for e in lecture.exercises]
     for what, some in (("sandbox, fork, set-up cells and one exercise", cells[:1]), ("a whole notebook", cells)):
         start = time.monotonic()
-        jobs.Job(lecture, some, zygote, sandbox.Limits()).run()
+        jobs.Grader(lecture, some, zygote, sandbox.Limits()).run()
         times[what] = time.monotonic() - start
     zygote.close()
     return times

@@ -9,7 +9,7 @@ and in one with ``torch``, ``diffusers`` and ``safetensors``:
     python scripts/compare_with_diffusers.py compare build/diffusers
 
 ``write`` makes a branch of Stable Diffusion 1's structure at small width with random weights, zero convolutions
-included, and keeps its weights (``utils.diffusion.checkpoints.save_controlnet``), inputs and outputs. ``compare`` loads
+included, and keeps its weights (``controlnet_weights.save_controlnet``), inputs and outputs. ``compare`` loads
 the weights into diffusers and compares all residuals; then it reads diffusers' own random weights back in the other
 direction: ``compare`` writes them with ``save_pretrained`` and
 
@@ -42,14 +42,14 @@ LATENT, CONTEXT, BATCH = 16, (7, 48), 2
 
 def our_branch():
     """A branch with the levels, blocks and attention of Stable Diffusion 1, and small widths."""
-    from utils.diffusion import controlnet, stable_diffusion
+    from utils.diffusion.controlnet import build_controlnet
+    from utils.diffusion.unet import build_unet
 
     import keras
 
     keras.utils.set_random_seed(0)
     attention = (True, True, True, False)
-    unet = stable_diffusion.build_unet((LATENT, LATENT, 4), CONTEXT, WIDTHS, attention=attention, heads=HEADS)
-    return controlnet.build_controlnet(unet)
+    return build_controlnet(build_unet((LATENT, LATENT, 4), CONTEXT, WIDTHS, 2, attention, groups=32, heads=HEADS))
 
 
 def inputs():
@@ -65,7 +65,7 @@ def inputs():
 
 def run_ours(branch):
     """Our residuals."""
-    from utils.diffusion.stable_diffusion import timestep_embedding
+    from utils.diffusion.schedule import timestep_embedding
 
     given = inputs()
     embedding = np.asarray(timestep_embedding(given.pop("timesteps"), WIDTHS[0]))
@@ -74,7 +74,7 @@ def run_ours(branch):
 
 def write(folder):
     """Our random weights and what we compute from them."""
-    from utils.diffusion.checkpoints import save_controlnet
+    from utils.diffusion.controlnet_weights import save_controlnet
 
     branch = our_branch()
     rng = np.random.default_rng(1)
@@ -146,7 +146,7 @@ def compare(folder):
 
 def read(folder):
     """Diffusers' file in our branch."""
-    from utils.diffusion.checkpoints import load_controlnet
+    from utils.diffusion.controlnet_weights import load_controlnet
 
     branch = our_branch()
     load_controlnet(branch, folder / "theirs" / "diffusion_pytorch_model.safetensors")

@@ -1,26 +1,23 @@
 """What the tests ask of a notebook: its cells by role, its exercises, its student version, its graded path."""
 
-import ast
 import contextlib
-import copy
 import io
-import linecache
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from utils.course import release
+from utils.course import cells
+from utils.course import exercises as course
 
 import nbformat
-from nbgrader.preprocessors import ClearSolutions
 from nbgrader.utils import is_grade, is_solution
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted(
-    path.relative_to(ROOT).as_posix() for name in release.ASSIGNMENTS for path in ROOT.glob(f"{name}/*.ipynb")
+    path.relative_to(ROOT).as_posix() for name in course.ASSIGNMENTS for path in ROOT.glob(f"{name}/*.ipynb")
 )
-CONFIG = release.nbgrader_config(ROOT, ROOT / "build")
+CONFIG = course.nbgrader_config(ROOT, ROOT / "build")
 
 
 @dataclass
@@ -79,19 +76,14 @@ def exercises(notebook):
 
 def student_version(notebook):
     """Return a copy of `notebook` whose solutions nbgrader has replaced by stubs."""
-    return ClearSolutions(config=CONFIG).preprocess(copy.deepcopy(notebook), {})[0]
+    return course.student_version(notebook, CONFIG)
 
 
 def run(source, namespace):
     """Execute the source of a cell; return (value of its last expression or None, stdout, stderr)."""
-    file = f"<cell {len(linecache.cache)}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for messages that quote it
-    body = ast.parse(source).body
-    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        exec(compile(ast.Module(body, []), file, "exec"), namespace)
-        value = eval(compile(ast.Expression(last.value), file, "eval"), namespace) if last else None
+        value = cells.run(source, namespace)
     return value, out.getvalue(), err.getvalue()
 
 

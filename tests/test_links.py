@@ -7,7 +7,11 @@ import notebooks
 import pytest
 
 LINK = re.compile(r"\]\(<?(?!\w+:|#)([^)#>\s]+)|(?:src|href)=\"(?!\w+:|#)([^\"#]+)")
-PAGES = ["README.md", *(path.relative_to(notebooks.ROOT).as_posix() for path in notebooks.ROOT.glob("assignment/*.md"))]
+PAGES = [
+    path.relative_to(notebooks.ROOT).as_posix()
+    for pattern in ("*.md", "docs/*.md", "assignment/*.md")
+    for path in notebooks.ROOT.glob(pattern)
+]
 
 
 def broken(text, folder):

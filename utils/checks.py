@@ -7,6 +7,7 @@ A cell after it begins with `if checks.passed("name"):` and puts the student's o
 
 import contextlib
 import importlib
+import inspect
 import io
 import linecache
 import re
@@ -162,7 +163,8 @@ def _judge_stub(error: NotImplementedError, test: Callable[[], None], exercise: 
 
 def _cell_of(exercise: str, test: Callable[[], None], default: str) -> str:
     """Return the file name of the cell that defines `exercise`, else `default`."""
-    value = test.__globals__.get(exercise)
+    value: Any = test.__globals__.get(exercise)
+    value = inspect.unwrap(value)  # the grader wraps what a student defines
     made = [value, *vars(value).values()] if isinstance(value, type) else [value]
     files = [code.co_filename for code in (getattr(item, "__code__", None) for item in made) if code is not None]
     return files[0] if files else default

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sample
-from utils.course import exercises, release
+from utils.course import exercises
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -93,15 +93,9 @@ def notebook():
 
 
 def released(course):
-    """Return the student version as a plain dict, with the checksums that nbgrader's release puts in."""
-    lecture = exercises.read_lecture(course / "lectures" / NAME, release.nbgrader_config(ROOT, course))
-    handed_out = json.loads(json.dumps(lecture.released))
-    by_test = {e.test_name: e for e in lecture.exercises}
-    for cell in handed_out["cells"]:
-        if name := cell["metadata"].get("nbgrader", {}).get("grade_id"):
-            if name in by_test:
-                cell["metadata"]["nbgrader"]["checksum"] = by_test[name].checksum
-    return handed_out
+    """Return the student version as a plain dict."""
+    lecture = exercises.read_lecture(course / "lectures" / NAME, exercises.nbgrader_config(ROOT, course))
+    return json.loads(json.dumps(lecture.released))
 
 
 class Submission:
@@ -280,7 +274,7 @@ code(
 FRAME = "def double(x):\n    try:\n        1 / 0\n    except ZeroDivisionError as error:\n        error.__traceback__.tb_frame.f_back.f_globals['checks'] = None\n    return x"
 code("walks_the_frames", FRAME, 4, "uses __traceback__")
 code("searches_memory", "import gc\n\n\ndef double(x):\n    return [o for o in gc.get_objects() if 0]", 4, "imports gc")
-FORGED = "import json, os, struct\n\n\ndef double(x):\n    m = json.dumps({'tested': 'double', 'score': 2, 'line': 'double: passed, 2 of 2 points', 'word': ''}).encode()\n    os.write(4, struct.pack('!I', len(m)) + m)\n    return x"
+FORGED = "import json, os, struct\n\n\ndef double(x):\n    m = json.dumps({'kind': 'tested', 'name': 'double', 'score': 2, 'line': 'double: passed, 2 of 2 points', 'word': ''}).encode()\n    os.write(4, struct.pack('!I', len(m)) + m)\n    return x"
 code("forged_result", FORGED, 4, "was not sent by the tests", walls=True)
 FLOOD = "import os\n\nos.write(4, b'\\xff' * 100000)"
 code("rubbish_on_the_pipe", FLOOD + WRONG, 4, "too long", walls=True)
@@ -294,11 +288,17 @@ code(
 
 # Messages that are meant to upset the grader.
 SAY = "import json, os, struct\n\n\ndef say(m):\n    m = json.dumps(m).encode()\n    os.write(4, struct.pack('!I', len(m)) + m)\n\n\n"
-code("message_with_braces", SAY + "say({'failed': '{x} {0}'})" + WRONG, 4, "could not be run: {x} {0}", walls=True)
 code(
-    "message_of_wrong_types", SAY + "say({'at': [], 'defined': 3, 'changed': {}})" + WRONG, 4, "imports os", walls=True
+    "message_with_braces",
+    SAY + "say({'kind': 'failed', 'line': '{x} {0}'})" + WRONG,
+    4,
+    "could not be run: {x} {0}",
+    walls=True,
 )
-code("flood_of_messages", SAY + "while True:\n    say({'at': 'double'})", 4, "messages", walls=True)
+code(
+    "message_of_wrong_types", SAY + "say({'kind': [], 'errors': 3, 'changed': {}})" + WRONG, 4, "imports os", walls=True
+)
+code("flood_of_messages", SAY + "while True:\n    say({'kind': 'at', 'name': 'double'})", 4, "messages", walls=True)
 
 
 # Files that are not as they were handed out.
@@ -611,6 +611,7 @@ PLATFORMS = {  # name in the zip file -> student
     "Ada Lovelace_1234_assignsubmission_file_/01_sample.ipynb": "Ada Lovelace",
     "Émile Noël_77_assignsubmission_file_/01_sample (2).ipynb": "Émile Noël",
     "turingalan_123_4567_01_sample-1.ipynb": "turingalan",
+    "noetheremmy_LATE_124_4568_01_sample.ipynb": "noetheremmy",
 }
 
 

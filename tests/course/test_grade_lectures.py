@@ -4,7 +4,7 @@ from pathlib import Path
 
 import notebooks
 from test_grade import WALLS
-from utils.course import exercises, jobs, review, sandbox
+from utils.course import exercises, jobs, review, sandbox, warm
 
 import pytest
 
@@ -16,23 +16,20 @@ def course():
 
 @pytest.fixture(scope="module")
 def zygote(course, tmp_path_factory):
-    warm = jobs.Zygote(exercises.imported_modules(course.values()), tmp_path_factory.mktemp("warm") / "log")
-    yield warm
-    warm.close()
+    log = tmp_path_factory.mktemp("warm") / "log"
+    process = warm.Zygote(exercises.imported_modules(list(course.values())), log)
+    yield process
+    process.close()
 
 
 def grade(lecture, zygote, cells):
-    return jobs.Job(lecture, cells, zygote, sandbox.Limits(), isolated=WALLS).run()
-
-
-def references(lecture):
-    return {exercises.grade_id(cell): cell.source for cell in lecture.source.cells if exercises.grade_id(cell)}
+    return jobs.Grader(lecture, cells, zygote, sandbox.Limits(), isolated=WALLS).run()
 
 
 @pytest.mark.parametrize("name", notebooks.NOTEBOOKS)
 def test_reference_gets_full_points_and_no_review(course, zygote, name):
     lecture = course[name.removesuffix(".ipynb")]
-    cells = [(exercise.name, references(lecture)[exercise.name]) for exercise in lecture.exercises]
+    cells = [(exercise.name, lecture.references[exercise.name]) for exercise in lecture.exercises]
     assert {name: review.suspicious(source) for name, source in cells if review.suspicious(source)} == {}
     verdicts = grade(lecture, zygote, cells)
     wrong = {name: v for name, v in verdicts.items() if v.status != "passed" or v.suspicions}

@@ -21,9 +21,7 @@ def course(tmp_path):
 
 
 def test_folder_is_ready_to_be_handed_out(course):
-    (course / "student").mkdir()
-    (course / "student" / "old.txt").touch()
-    assert release.release(course, course / "student") == ["lectures/01_sample.ipynb"]
+    assert release.release(course, course / "student")[0] == ["lectures/01_sample.ipynb"]
     have = {path.name for path in (course / "student").iterdir()}
     assert have == {*release.NEEDED, "README.md", "lectures", "utils"}
     assert (course / "student" / "utils" / "checks.py").exists()
@@ -44,6 +42,48 @@ def test_stubs_stand_where_solutions_were(course):
     assert exercise.solution.source.endswith("    # YOUR CODE HERE\n    raise NotImplementedError")
     assert "YOUR ANSWER HERE" in student.cells[-1].source
     assert "hidden" not in exercise.test.source.lower() and "checks.grade" in exercise.test.source
+
+
+def others(course):
+    """Return what lies beside `student` in the course's folder under a name like it."""
+    return [path for path in course.iterdir() if "student" in path.name and path.name != "student"]
+
+
+def test_a_folder_as_it_was_made_is_replaced(course):
+    release.release(course, course / "student")
+    sample.write(course / "lectures" / "02_sample.ipynb")
+    names, old = release.release(course, course / "student")
+    assert names == ["lectures/01_sample.ipynb", "lectures/02_sample.ipynb"]
+    assert old is None and others(course) == []
+
+
+@pytest.mark.parametrize("file", ["note.txt", "lectures/01_sample.ipynb"], ids=["added", "changed"])
+def test_what_a_person_wrote_is_kept(course, file):
+    release.release(course, course / "student")
+    (course / "student" / file).write_text("mine")
+    _, old = release.release(course, course / "student")
+    assert (old / file).read_text() == "mine" and others(course) == [old]
+    assert "mine" not in (course / "student" / "lectures" / "01_sample.ipynb").read_text()
+    shutil.rmtree(course / "build")  # a folder of unknown origin counts as a person's
+    assert release.release(course, course / "student")[1] is not None
+
+
+def test_a_failed_release_leaves_the_folder_before_it_whole(course, monkeypatch, capsys):
+    release.release(course, course / "student")
+    before = release.contents(course / "student")
+    sample.write(course / "lectures" / "01_sample.ipynb", "from utils.course import run")
+    monkeypatch.chdir(course)
+    with pytest.raises(SystemExit, match=r"imports utils\.course, which students do not get") as stop:
+        release.main()
+    assert "student/ is as it was" in str(stop.value)
+    assert release.contents(course / "student") == before and others(course) == []
+
+
+@pytest.mark.parametrize("name", ["course (1)", "C++", "[DL] course"])
+def test_folders_with_brackets(course, name):
+    moved = course.parent / name
+    course.rename(moved)
+    assert release.release(moved, moved / "student")[0] == ["lectures/01_sample.ipynb"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The runner: both profiles, a notebook that fails, one that never ends, one that is no notebook, Ctrl-C."""
 
+import errno
 import json
 import os
 import signal
@@ -108,6 +109,53 @@ def test_interrupt_leaves_no_process_behind(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Interrupted" in err
     assert_all_ended(tmp_path)
+
+
+def test_a_full_disk_costs_one_notebook_and_not_the_report(tmp_path, monkeypatch, capsys):
+    for name in ("01_good", "02_full", "03_bug"):
+        sample.write(tmp_path / "lectures" / f"{name}.ipynb")
+
+    def execute(path, target, log, *rest):
+        if "full" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        if "bug" in path.name:
+            raise KeyError("our own fault")
+        log.touch()
+        return "passed", 0
+
+    monkeypatch.setattr(run, "execute", execute)
+    monkeypatch.chdir(tmp_path)
+    assert run.main([]) == 1
+    good, full, bug = report(tmp_path).values()
+    assert [good["status"], full["status"], bug["status"]] == ["passed", "failed", "failed"]
+    assert "cannot be written: build/run/fast/lectures/02_full.ipynb: No space left on device" in full["why"]
+    assert "fault of the runner" in bug["why"] and "our own fault" in bug["why"]
+    monkeypatch.setattr(run, "write_report", lambda *_: execute(tmp_path / "full", tmp_path / "report.json", None))
+    assert run.main([]) == 1
+    assert "report.json: No space left on device" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path, monkeypatch):
+    sample.write(tmp_path / "lectures" / "one.ipynb")
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="Nothing can be written to file/run/fast: Not a directory"):
+        run.main(["--output", "file/run"])
+
+
+def test_other_kernels_and_poor_terminals(tmp_path):
+    """A kernel of the same name that the user registered for a Python that is gone; an encoding without ü."""
+    spec = tmp_path / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    argv = ["/no/such/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
+    sample.write(tmp_path / "lectures" / "01_größe.ipynb", "print('größe')")
+    stale = {"JUPYTER_PREFER_ENV_PATH": "0", "JUPYTER_DATA_DIR": str(tmp_path / "jupyter")}
+    command = [sys.executable, "-m", "utils.course.run"]
+    environment = {**os.environ, **stale, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "gr\\xf6\\xdfe.ipynb | passed" in done.stdout
 
 
 @pytest.mark.parametrize(

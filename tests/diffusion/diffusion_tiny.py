@@ -3,9 +3,14 @@
 Building the networks takes most of the time of these tests, so each is built once for all of them.
 """
 
+import dataclasses
 import functools
 
-from utils.diffusion import controlnet, stable_diffusion
+from utils.diffusion import controlnet
+from utils.diffusion.latent_diffusion import LatentDiffusion
+from utils.diffusion.text_encoder import build_text_encoder
+from utils.diffusion.tokenizers import WordTokenizer
+from utils.diffusion.unet import build_unet
 
 import keras
 import numpy as np
@@ -19,7 +24,7 @@ RESIDUALS = 5
 def tiny_unet():
     """A two-level U-Net for latents of 8x8x4 and contexts of 6x32, as narrow as KerasCV's blocks allow."""
     keras.utils.set_random_seed(0)
-    return stable_diffusion.build_unet((8, 8, 4), (6, 32), (32, 64), blocks=1, attention=(True, False), head_size=16)
+    return build_unet((8, 8, 4), (6, 32), (32, 64), blocks=1, attention=(True, False), groups=8, head_size=16)
 
 
 @functools.cache
@@ -56,17 +61,22 @@ def open_branch(size=0.05, **options):
 
 
 @functools.cache
-def tiny_diffusion():
-    """A complete latent diffusion model around :func:`tiny_unet`: photos of 32x32, a VAE that shrinks by 4."""
-    unet = tiny_unet()
+def tiny_encoders():
+    """All parts of the tiny model but its U-Net, which takes longest to build: pictures of 32x32, latents of 8x8x4."""
     keras.utils.set_random_seed(1)
-    tokenizer = stable_diffusion.WordTokenizer(["red", "blue", "bird", "fish"], max_length=6)
+    tokenizer = WordTokenizer(["red", "blue", "bird", "fish"], max_length=6)
     image_encoder = keras.Sequential(
         [keras.Input((32, 32, 3)), keras.layers.Conv2D(8, 4, strides=4)], name="image_encoder"
     )
     decoder = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2DTranspose(3, 4, strides=4)], name="decoder")
-    text_encoder = stable_diffusion.build_text_encoder(tokenizer.size, 6, width=32, depth=1, heads=2)
-    return stable_diffusion.LatentDiffusion(unet, text_encoder, image_encoder, decoder, tokenizer, 0.1, 0.9)
+    text_encoder = build_text_encoder(tokenizer.size, 6, width=32, depth=1)
+    return LatentDiffusion(None, text_encoder, image_encoder, decoder, tokenizer, 0.1, 0.9)
+
+
+@functools.cache
+def tiny_diffusion():
+    """A complete latent diffusion model around :func:`tiny_unet`."""
+    return dataclasses.replace(tiny_encoders(), unet=tiny_unet())
 
 
 def unet_inputs(batch=2, seed=0):

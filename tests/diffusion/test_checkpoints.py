@@ -1,111 +1,74 @@
-"""Files: the branch in diffusers' layout and back, and what is said about a file that does not fit."""
+"""The state of a run on the disk: what is restored, and what is said about a file that does not fit."""
 
-from diffusion_tiny import fresh_branch, hints, open_branch, run, unet_inputs
 from utils.diffusion import checkpoints
+from utils.diffusion.checkpoints import History
+from utils.diffusion.training import TrainingConfig, prepare
 
+import keras
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
 
 
-def outputs(branch):
-    return run(branch, {**unet_inputs(), "hint": hints()})
+def line(width=3, **choices):
+    """The smallest trainer: a dense layer, trained for two steps."""
+    keras.utils.set_random_seed(width)
+    model = keras.Sequential([keras.Input((width,)), keras.layers.Dense(1)])
+    prepare(model, TrainingConfig(accumulation=1, warmup_updates=0, learning_rate=0.1, **choices))
+    for _ in range(2):
+        model.optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables], model.trainable_variables)
+    return model
 
 
-def test_round_trip_through_a_file_gives_equal_outputs(tmp_path):
-    expected = outputs(open_branch())
-    checkpoints.save_controlnet(open_branch(), tmp_path / "branch.safetensors")
-    branch = fresh_branch()
-    assert not any(residual.any() for residual in outputs(branch))
-    checkpoints.load_controlnet(branch, tmp_path / "branch.safetensors")
-    for ours, theirs in zip(outputs(branch), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+def test_weights_averages_optimizer_and_seed_come_back(tmp_path):
+    trained, other = line(), line()
+    keras.random.normal((2,), seed=trained.noise_seed)
+    history = History([1, 2], [0.5, 0.25], [1.0, 2.0], [(2, {"score": 0.75})])
+    checkpoints.save(tmp_path, trained, history)
+    for variable in [*other.trainable_variables, *other.optimizer.variables]:
+        variable.assign(keras.ops.zeros_like(variable))
+    assert checkpoints.restore(tmp_path, other) == history == checkpoints.read_history(tmp_path)
+    for pair in (
+        zip(other.get_weights(), trained.get_weights(), strict=True),
+        zip(other.optimizer.variables, trained.optimizer.variables, strict=True),
+        [(other.noise_seed.state, trained.noise_seed.state)],
+    ):
+        for ours, theirs in pair:
+            np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
-def test_half_precision_halves_the_file_and_keeps_the_outputs_close(tmp_path):
-    branch = open_branch()
-    expected = outputs(branch)
-    for dtype in ("float32", "float16"):
-        checkpoints.save_controlnet(branch, tmp_path / dtype, dtype=dtype)
-    assert (tmp_path / "float16").stat().st_size < 0.6 * (tmp_path / "float32").stat().st_size
-    checkpoints.load_controlnet(branch, tmp_path / "float16")
-    for ours, theirs in zip(outputs(branch), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=5e-3)
+@pytest.mark.parametrize("ema", [0.9, None])
+def test_averages_alone_can_be_read_without_an_optimizer(tmp_path, ema):
+    trained = line(ema=ema)
+    checkpoints.save(tmp_path, trained, History([2], [0.0], [0.0]))
+    averages = [v for v in trained.optimizer.variables if v.path.endswith("_average")]
+    assert len(averages) == (2 if ema else 0)
+    fresh = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    checkpoints.load_averages(tmp_path, fresh.trainable_variables)
+    for ours, theirs in zip(fresh.trainable_variables, averages or trained.trainable_variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    if ema:
+        assert np.abs(np.asarray(averages[0]) - np.asarray(trained.trainable_variables[0])).max() > 1e-3
 
 
-def test_gradient_checkpointing_does_not_change_the_file():
-    plain, wrapped = (checkpoints.controlnet_state_dict(open_branch(remat=remat)) for remat in (False, True))
-    assert list(plain) == list(wrapped)
-    for name in plain:
-        np.testing.assert_array_equal(plain[name], wrapped[name])
+def test_three_files_stay_and_half_a_file_left_by_a_kill_is_removed(tmp_path):
+    trained = line()
+    for step in range(1, 6):
+        checkpoints.save(tmp_path, trained, History([step], [0.0], [0.0]))
+    (tmp_path / ".123-step-00000009.npz").write_bytes(b"half a file")
+    assert checkpoints.restore(tmp_path, trained).step == [5]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"step-{step:08d}.npz" for step in (3, 4, 5)]
 
 
-def test_names_and_shapes_are_those_of_diffusers():
-    state = checkpoints.controlnet_state_dict(fresh_branch())
-    shapes = {name: array.shape for name, array in state.items()}
-    expected = {
-        "conv_in.weight": (32, 4, 3, 3),
-        "time_embedding.linear_1.weight": (128, 32),
-        "down_blocks.0.resnets.0.norm1.weight": (32,),
-        "down_blocks.0.attentions.0.proj_in.weight": (32, 32, 1, 1),
-        "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight": (32, 32),
-        "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.0.proj.weight": (256, 32),
-        "down_blocks.0.downsamplers.0.conv.weight": (32, 32, 3, 3),
-        "down_blocks.1.resnets.0.conv_shortcut.weight": (64, 32, 1, 1),
-        "mid_block.attentions.0.proj_out.bias": (64,),
-        "mid_block.resnets.1.conv2.bias": (64,),
-        "controlnet_cond_embedding.conv_in.weight": (8, 3, 3, 3),
-        "controlnet_cond_embedding.blocks.3.weight": (8, 8, 3, 3),
-        "controlnet_cond_embedding.conv_out.weight": (32, 8, 3, 3),
-        "controlnet_down_blocks.3.weight": (64, 64, 1, 1),
-        "controlnet_mid_block.weight": (64, 64, 1, 1),
-    }
-    assert {name: shapes.get(name) for name in expected} == expected
-    assert sum(array.size for array in state.values()) == fresh_branch().count_params()
-
-
-def test_matrices_for_1x1_convolutions_are_read_too():
-    """Some public files keep a 1x1 convolution as a matrix, and the other way round."""
-    state = checkpoints.controlnet_state_dict(open_branch())
-    name, linear = "controlnet_mid_block.weight", "time_embedding.linear_1.weight"
-    changed = {**state, name: state[name][:, :, 0, 0], linear: state[linear][:, :, None, None]}
-    branch = fresh_branch()
-    checkpoints.set_controlnet_state_dict(branch, changed)
-    after = checkpoints.controlnet_state_dict(branch)
-    for key in (name, linear):
-        np.testing.assert_array_equal(after[key], state[key])
-
-
-def test_a_file_that_does_not_fit_is_named_and_changes_nothing(tmp_path):
-    branch = open_branch()
-    before = branch.get_weights()
-    path = tmp_path / "branch.safetensors"
-    checkpoints.save_controlnet(branch, path)
-    state = load_file(path)
-    state["strange.weight"] = state.pop("conv_in.weight")
-    save_file(state, path)
-    with pytest.raises(checkpoints.CheckpointError, match=r"missing \['conv_in.weight'\].*strange.weight"):
-        checkpoints.load_controlnet(branch, path)
-    state["conv_in.weight"] = np.zeros((2, 4, 3, 3), "float32")
-    del state["strange.weight"]
-    with pytest.raises(checkpoints.CheckpointError, match=r"conv_in.weight has shape \(2, 4, 3, 3\)"):
-        checkpoints.set_controlnet_state_dict(branch, state)
-    path.write_bytes(b"not a file of weights")
-    with pytest.raises(checkpoints.CheckpointError, match="cannot read"):
-        checkpoints.load_controlnet(branch, path)
-    with pytest.raises(checkpoints.CheckpointError, match="there is no file"):
-        checkpoints.load_controlnet(branch, tmp_path / "absent.safetensors")
-    for ours, theirs in zip(branch.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_half_a_file_left_by_a_kill_is_removed(tmp_path):
-    (tmp_path / ".step-00000002.npz.partial").write_bytes(b"half a file")
-    assert checkpoints.restore_training(tmp_path, trainer=None) == (0, [], [])
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_broken_training_state_is_named(tmp_path):
+def test_a_file_that_is_broken_or_of_another_model_is_named(tmp_path):
+    checkpoints.save(tmp_path, line(), History([2], [0.0], [0.0]))
+    with pytest.raises(checkpoints.CheckpointError, match=r"another model or optimizer.*the first is average/0"):
+        checkpoints.restore(tmp_path, line(width=4))
     (tmp_path / "step-00000002.npz").write_bytes(b"half a file")
     with pytest.raises(checkpoints.CheckpointError, match=r"cannot read .*step-00000002.npz"):
-        checkpoints.restore_training(tmp_path, trainer=None)
+        checkpoints.restore(tmp_path, line())
+
+
+def test_an_empty_folder_has_no_history_and_no_averages(tmp_path):
+    assert checkpoints.restore(tmp_path, line()) == checkpoints.read_history(tmp_path) == History()
+    with pytest.raises(checkpoints.CheckpointError, match="holds no checkpoint"):
+        checkpoints.load_averages(tmp_path, [])

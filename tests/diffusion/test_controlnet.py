@@ -13,11 +13,22 @@ from diffusion_tiny import (
     tiny_unet,
     unet_inputs,
 )
-from utils.diffusion import autoencoder, controlnet, stable_diffusion
+from utils.diffusion import controlnet
+from utils.diffusion.blocks import (
+    AttentionBlock,
+    FastGroupNormalization,
+    ResBlock,
+    ResnetBlock,
+    SpatialTransformer,
+)
+from utils.diffusion.unet import Remat, build_unet, read_unet
 
 import keras
 import numpy as np
 import pytest
+from keras_cv.src.models.stable_diffusion import attention_block as kerascv_attention
+from keras_cv.src.models.stable_diffusion import diffusion_model as kerascv_unet
+from keras_cv.src.models.stable_diffusion import resnet_block as kerascv_vae
 
 
 def named(branch, prefix):
@@ -52,7 +63,7 @@ def test_copy_has_the_weights_of_the_encoder_and_computes_the_same():
         for ours, theirs in zip(copy.get_weights(), source.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     copied = run(keras.Model(branch.inputs, pairs[-1][1].output), {**inputs, "hint": hints()})
-    original = run(keras.Model(unet.inputs, controlnet.read_unet(unet).middle[-1].output), inputs)
+    original = run(keras.Model(unet.inputs, read_unet(unet).middle[-1].output), inputs)
     np.testing.assert_array_equal(copied, original)
 
 
@@ -103,59 +114,58 @@ def checkpointed_gradients(remat):
 
 def test_gradient_checkpointing_changes_no_number():
     plain, checkpointed = checkpointed_gradients(remat=False), checkpointed_gradients(remat=True)
-    wrapped = [layer for layer in tiny_controlled_unet(remat=True).layers if isinstance(layer, controlnet.Remat)]
+    wrapped = [layer for layer in tiny_controlled_unet(remat=True).layers if isinstance(layer, Remat)]
     assert len(wrapped) == 12
     assert max(np.abs(g).max() for g in plain) > 1e-3
     for first, second in zip(plain, checkpointed, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6, rtol=1e-3)
 
 
-def kerascv_blocks():
-    """A residual block and a spatial transformer as KerasCV has them, on values far from zero."""
-    keras.utils.set_random_seed(0)
-    x, time, context = keras.Input((8, 8, 32)), keras.Input((16,)), keras.Input((6, 32))
-    y = stable_diffusion.ResBlock(64)([x, time])
-    y = stable_diffusion.SpatialTransformer(2, 32, fully_connected=True)([y, context])
+def numbers(layer, inputs, weights):
+    """Output and gradients of a layer of KerasCV or of ours on values far from zero, with the given weights."""
+    tensors = [keras.ops.convert_to_tensor(x) for x in inputs]
+    call = (lambda: layer(tensors)) if len(tensors) > 1 else (lambda: layer(tensors[0]))
+    call()
+    layer.set_weights(weights or layer.get_weights())
+    target = np.random.default_rng(1).normal(size=call().shape).astype("float32")
+    found = gradients(lambda: keras.ops.mean(keras.ops.square(call() - target)), layer.trainable_variables)
+    return [np.asarray(call()), *found], layer.get_weights()
+
+
+BLOCKS = {
+    "residual": (kerascv_unet.ResBlock(64), ResBlock(64, 32), [(8, 8, 32), (16,)]),
+    "transformer": (kerascv_unet.SpatialTransformer(2, 32), SpatialTransformer(2, 32, 32), [(8, 8, 64), (6, 32)]),
+    "residual of the VAE": (kerascv_vae.ResnetBlock(64), ResnetBlock(64, 32), [(8, 8, 32)]),
+    "attention of the VAE": (kerascv_attention.AttentionBlock(32), AttentionBlock(32, 32), [(8, 8, 32)]),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_give_the_numbers_and_gradients_of_kerascv_with_its_weights(name):
+    theirs, ours, shapes = BLOCKS[name]
     rng = np.random.default_rng(0)
-    shapes = [(4, *tensor.shape[1:]) for tensor in (x, time, context)]
-    inputs = [rng.normal(10.0, size=shape).astype("float32") for shape in shapes]
-    return keras.Model([x, time, context], y), inputs
+    inputs = [rng.normal(10.0, size=(4, *shape)).astype("float32") for shape in shapes]
+    expected, weights = numbers(theirs, inputs, None)
+    found, _ = numbers(ours, inputs, weights)
+    assert max(np.abs(array).max() for array in expected[1:]) > 1e-2
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5, rtol=1e-3)
 
 
-def test_fast_layers_give_the_numbers_and_gradients_of_kerascv():
-    model, inputs = kerascv_blocks()
-    target = np.random.default_rng(1).normal(size=(4, 8, 8, 64)).astype("float32")
-
-    def loss():
-        return keras.ops.mean(keras.ops.square(model(inputs) - target))
-
-    def outputs_and_gradients():
-        return [np.asarray(model(inputs)), *gradients(loss, model.trainable_variables)]
-
-    plain = outputs_and_gradients()
-    assert max(np.abs(array).max() for array in plain[1:]) > 1e-2
-    kinds = {type(layer).__name__ for layer in stable_diffusion.use_fast_layers(model)._flatten_layers()}
-    assert {"FastCrossAttention", "FastGEGLU", "FastGroupNormalization"} <= kinds
-    for ours, theirs in zip(outputs_and_gradients(), plain, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=1e-3)
-
-
-@pytest.mark.parametrize("model", [tiny_unet, fresh_branch, autoencoder.build_encoder, autoencoder.build_decoder])
-def test_what_is_built_has_only_fast_layers(model):
-    slow = (stable_diffusion.CrossAttention, stable_diffusion.GEGLU, keras.layers.GroupNormalization)
-    kinds = {type(layer) for layer in model()._flatten_layers()}
-    assert not kinds & set(slow)
-    assert stable_diffusion.FastGroupNormalization in kinds
-
-
-def test_block_scales():
-    np.testing.assert_array_equal(controlnet.block_scales(3, 0.5), np.full(3, 0.5, "float32"))
-    np.testing.assert_array_equal(controlnet.block_scales(3, [1, 0, 2]), np.array([1, 0, 2], "float32"))
-    guess = controlnet.block_scales(13, guess_mode=True)
-    assert guess[-1] == 1.0
-    assert guess[0] == pytest.approx(0.825**12)
-    with pytest.raises(ValueError, match="expected one number or 13"):
-        controlnet.block_scales(13, [1.0, 2.0])
+def test_groups_are_as_asked_or_four_channels_wide_and_copies_keep_them():
+    widths = {16: 4, 64: 16, 128: 32, 256: 32, 2: 1}
+    for channels, groups in widths.items():
+        layer = FastGroupNormalization(None)
+        layer.build((None, 4, 4, channels))
+        assert layer.groups == groups
+        x = np.random.default_rng(0).normal(3.0, size=(2, 4, 4, channels)).astype("float32")
+        plain = keras.layers.GroupNormalization(groups, epsilon=1e-5)(x)
+        np.testing.assert_allclose(np.asarray(layer(x)), np.asarray(plain), atol=1e-5)
+    for block in fresh_branch().layers:
+        if isinstance(block, ResBlock):
+            assert {layer.groups for layer in (block.entry_flow[0], block.exit_flow[0])} == {8}
+        if isinstance(block, SpatialTransformer):
+            assert block.norm.groups == 8
 
 
 def test_residuals_are_summed_by_block():
@@ -163,8 +173,12 @@ def test_residuals_are_summed_by_block():
     assert [x.tolist() for x in total] == [[3.0, 3.0], [31.0, 31.0, 31.0]]
 
 
-def test_wrong_hint_size_and_wrong_model_are_named():
-    with pytest.raises(ValueError, match=r"hints must be \(32, 32\)"):
-        controlnet.build_controlnet(tiny_unet(), hint_shape=(64, 64, 3), hint_widths=(8, 8, 8))
+def test_the_hint_encoder_decides_the_size_of_the_hints():
+    unet = build_unet((8, 8, 4), (6, 32), (32, 64), 1, (True, False), groups=8, head_size=16)
+    branch = controlnet.build_controlnet(unet)
+    assert branch.get_layer("hint").output.shape == (None, 64, 64, 3)
+
+
+def test_another_model_is_named():
     with pytest.raises(ValueError, match="not a U-Net"):
-        controlnet.read_unet(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="line"))
+        read_unet(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="line"))

@@ -2,8 +2,9 @@
 
 from utils.diffusion import emoji
 from utils.diffusion.colours import COLOURS, colour_shares, lab_to_rgb, name_colour, name_colours, rgb_to_lab
+from utils.diffusion.edges import extract_edges
 from utils.diffusion.metrics import background_colours, caption_scores
-from utils.diffusion.pairs import extract_edges, load_pairs
+from utils.diffusion.pairs import load_pairs
 
 import numpy as np
 import pytest
@@ -61,7 +62,6 @@ def test_split_keeps_relatives_together_and_loses_nothing(drawings):
     assert not {d.group for d in train} & {d.group for d in held_out}
     assert not {d.thing for d in train} & {d.thing for d in held_out}
     assert sorted(d.code for d in train + held_out) == sorted(d.code for d in drawings)
-    assert emoji.split_drawings(drawings, seed=1)[1] != held_out
 
 
 def test_known_relatives_share_a_group(drawings):
@@ -72,29 +72,29 @@ def test_known_relatives_share_a_group(drawings):
 
 
 def test_split_refuses_more_than_there_is(drawings):
-    with pytest.raises(ValueError, match="held_out=5000"):
-        emoji.split_drawings(drawings, held_out=5000)
+    with pytest.raises(ValueError, match="160 drawings are to be held out"):
+        emoji.split_drawings(drawings[:100])
 
 
 def test_pairs_are_pictures_of_the_asked_size(pairs):
     for pair in pairs:
-        assert pair.photo.shape == pair.sketch.shape == (64, 64, 3)
-        assert pair.photo.dtype == pair.sketch.dtype == np.uint8
+        assert pair.image.shape == pair.sketch.shape == (64, 64, 3)
+        assert pair.image.dtype == pair.sketch.dtype == np.uint8
         assert pair.sketch.min() < 60 and pair.sketch[..., 0].mean() > 128  # dark lines on white
 
 
 def test_one_seed_gives_one_pair(drawings):
     first, second = (emoji.make_pair(drawings[5], np.random.default_rng(1)) for _ in range(2))
     other = emoji.make_pair(drawings[5], np.random.default_rng(2))
-    assert first.caption == second.caption and (first.photo == second.photo).all()
-    assert (first.photo != other.photo).any()
+    assert first.caption == second.caption and (first.image == second.image).all()
+    assert (first.image != other.image).any()
 
 
 def test_edges_of_the_picture_lie_on_lines_of_its_sketch(pairs):
     """A mirrored sketch fails: the share of edges on lines is then near that of any other sketch."""
     own, mirrored = [], []
     for pair in pairs:
-        edges = extract_edges(pair.photo)
+        edges = extract_edges(pair.image)
         lines = ndimage.binary_dilation(pair.sketch[..., 0] < 160)
         own.append(lines[edges].mean())
         mirrored.append(lines[:, ::-1][edges].mean())
@@ -103,7 +103,7 @@ def test_edges_of_the_picture_lie_on_lines_of_its_sketch(pairs):
 
 
 def test_captions_say_what_the_pixels_show(pairs):
-    photos = np.stack([pair.photo for pair in pairs])
+    photos = np.stack([pair.image for pair in pairs])
     scores = caption_scores(photos, [p.background for p in pairs], [p.colours[0] for p in pairs])
     assert scores["background"].all()
     assert scores["main_colour"].mean() > 0.9
@@ -116,14 +116,7 @@ def test_colours_and_backgrounds_vary(drawings):
     many = [emoji.make_pair(drawing, np.random.default_rng(i), size=24) for i in range(60)]
     assert len({p.colours[0] for p in many}) >= 6
     assert len({p.background for p in many}) >= 8
-    assert len(set(background_colours(np.stack([p.photo for p in many])))) >= 8
-
-
-def test_without_swap_and_augmentation_only_the_background_changes(drawings):
-    drawing = next(d for d in drawings if d.code == "1f34e")
-    first, second = (emoji.make_pair(drawing, np.random.default_rng(i), swap=False, strength=0) for i in (1, 2))
-    assert (first.sketch == second.sketch).all()
-    assert first.colours == second.colours == ("red",)
+    assert len(set(background_colours(np.stack([p.image for p in many])))) >= 8
 
 
 def test_swapped_colours_stay_apart(drawings):
@@ -157,8 +150,8 @@ def test_written_pairs_are_read_back_as_they_were(tmp_path, pairs):
     assert (np.equal.outer(read.groups, read.groups) == same).all()
     import tensorflow as tf
 
-    for path, pair in zip(read.photos, pairs, strict=False):
-        assert (tf.io.decode_image(tf.io.read_file(str(path))).numpy() == pair.photo).all()
+    for path, pair in zip(read.images, pairs, strict=False):
+        assert (tf.io.decode_image(tf.io.read_file(str(path))).numpy() == pair.image).all()
 
 
 def test_bundled_pairs_are_written_once_and_whole(tmp_path, monkeypatch):

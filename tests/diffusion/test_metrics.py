@@ -34,11 +34,11 @@ def test_edge_f1_of_empty_maps():
     assert M.edge_f1(empty, full) == M.edge_f1(full, empty) == 0
 
 
-def test_overlap_by_hand():
+def test_iou_by_hand():
     first, second = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
     first[0], second[:, 0] = True, True
-    assert M.overlap(first, second) == pytest.approx(1 / 5)
-    assert M.overlap(first & False, second & False) == 1
+    assert M.iou(first, second) == pytest.approx(1 / 5)
+    assert M.iou(first & False, second & False) == 1
 
 
 def test_silhouette_is_the_thing_whatever_its_colour():
@@ -68,11 +68,16 @@ def test_pictures_of_a_wrong_kind(bad):
         M.control_scores(np.zeros((2, 16, 16, 3), "uint8"), np.zeros((3, 16, 16, 3), "uint8"))
 
 
-def test_normalise():
-    assert M.normalise(0.5, 0.4, 0.8) == pytest.approx(0.25)
-    assert M.normalise(np.array([0.4, 0.8]), 0.4, 0.8) == pytest.approx([0, 1])
+def test_share_of_the_range():
+    assert M.share_of_range(0.5, 0.4, 0.8) == pytest.approx(0.25)
     with pytest.raises(ValueError, match="not above the floor"):
-        M.normalise(0.5, 0.8, 0.8)
+        M.share_of_range(0.5, 0.8, 0.8)
+
+
+def test_psnr_by_hand():
+    first = np.full((2, 4, 4, 3), 100, "uint8")
+    second = np.stack([np.full((4, 4, 3), 105, "uint8"), np.full((4, 4, 3), 100, "uint8")])
+    assert M.psnr(first, second) == pytest.approx([20 * np.log10(255 / 5), 100.0])
 
 
 def test_control_table_puts_everything_in_its_place():
@@ -80,26 +85,28 @@ def test_control_table_puts_everything_in_its_place():
     truth = np.stack([scene(box=box) for box in boxes])
     near = np.stack([scene(box=tuple(v + 2 for v in box)) for box in boxes])
     table = M.control_table(truth, np.stack([near, near]), {"shuffled": truth[None, ::-1]}, ceiling=truth)
-    by_score = {row["score"]: row for row in table}
     assert len(table) == 4
-    row = by_score["silhouette_iou"]
-    assert row["shuffled"] < row["low"] <= row["value"] <= row["high"] < row["ceiling"] == 1
-    assert 0 < row["normalised_low"] <= row["normalised"] <= row["normalised_high"] < 1
-    assert row["normalised"] == pytest.approx((row["value"] - row["shuffled"]) / (1 - row["shuffled"]))
+    row = next(row for row in table if row.score == "silhouette_iou")
+    floor, value, share = row.floors["shuffled"], row.value, row.share
+    assert floor < value.low <= value.value <= value.high < row.ceiling == 1
+    assert 0 < share.low <= share.value <= share.high < 1
+    assert share.value == pytest.approx((value.value - floor) / (1 - floor))
 
 
 def test_bootstrap_covers_the_mean_about_as_often_as_it_says():
     rng, hits = np.random.default_rng(0), 0
-    for trial in range(200):
-        _, low, high = M.bootstrap_interval(rng.normal(1.0, 2.0, 60), resamples=400, seed=trial)
-        hits += low <= 1.0 <= high
+    for _ in range(200):
+        found = M.bootstrap_interval(rng.normal(1.0, 2.0, 60))
+        hits += found.low <= 1.0 <= found.high
     assert 0.88 <= hits / 200 <= 0.99
 
 
 def test_more_seeds_of_the_same_sketches_do_not_shrink_the_interval_for_nothing():
     values = np.random.default_rng(0).normal(size=40)
     one = M.bootstrap_interval(values)
-    assert M.bootstrap_interval(np.stack([values] * 3)) == pytest.approx(one)
+    three = M.bootstrap_interval(np.stack([values] * 3))
+    assert (three.low, three.high) == pytest.approx((one.low, one.high))
+    assert M.bootstrap_interval(np.ones(5)) == M.Interval(1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match="at least 2"):
         M.bootstrap_interval([1.0])
 

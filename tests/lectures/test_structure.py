@@ -184,13 +184,37 @@ def graded_path_is_plain_python(notebook):
             yield f"`{(error.text or '').strip()}` is no plain Python, but the cell is needed for grading"
 
 
+def is_own_code_block(node):
+    """Tell whether a statement is `if checks.passed("name", ...):` without an else."""
+    call = node.test if isinstance(node, ast.If) and not node.orelse else None
+    return isinstance(call, ast.Call) and ast.unparse(call.func) == "checks.passed"
+
+
 def stubs_break_no_demonstration(notebook):
+    """Names of graded cells stand only in blocks of the student's own code that ask for their exercises."""
     graded = [cell for cell in notebooks.code_cells(notebook) if notebooks.is_graded(cell)]
-    solutions = set().union(*(defined_names(cell.source) for cell in graded))
+    defined = {cell.metadata.nbgrader.grade_id: defined_names(cell.source) for cell in graded}
+    graded_names = set().union(*defined.values())
     for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type == "code" and not notebooks.is_graded(cell):
-            if names := solutions & global_names(python(cell)):
-                yield f"cell {number} is not graded but uses names of graded cells: {sorted(names)}"
+            for node in ast.parse(python(cell)).body:
+                asked = [a.value for a in node.test.args] if is_own_code_block(node) else []
+                allowed = set().union(*(defined.get(name, set()) for name in asked))
+                if names := (graded_names & global_names(ast.unparse(node))) - allowed:
+                    yield f"cell {number} is not graded but uses names of graded cells: {sorted(names)}"
+
+
+def own_code_is_at_work(notebook):
+    """Each exercise drives a block of the student's own code somewhere after its test."""
+    at_work = set()
+    for cell in reversed(notebook.cells):
+        if cell.cell_type == "code" and not notebooks.is_graded(cell):
+            blocks = filter(is_own_code_block, ast.parse(python(cell)).body)
+            at_work |= {argument.value for node in blocks for argument in node.test.args}
+        elif is_grade(cell) and not is_solution(cell):
+            name = cell.metadata.nbgrader.grade_id.removeprefix("test_")
+            if at_work and name not in at_work:  # notebooks that have no such block yet are left alone
+                yield f"no cell after the test of {name} begins with `if checks.passed({name!r}):`"
 
 
 RULES = (
@@ -270,6 +294,7 @@ STYLE_RULES = (
     closes_with_what_to_keep,
     enough_is_checked,
     graded_by_test_and_by_person,
+    own_code_is_at_work,
 )
 CASES = [(name, rule) for name in notebooks.NOTEBOOKS for rule in RULES + STYLE_RULES]
 LECTURES = [name for name in notebooks.NOTEBOOKS if name.startswith("lectures/")]
@@ -297,6 +322,10 @@ def first(notebook, role):
 
 def is_code(cell):
     return cell.cell_type == "code"
+
+
+def works(cell):
+    return is_code(cell) and not notebooks.is_graded(cell) and "checks.passed(" in cell.source
 
 
 def add(cell, at=-1):
@@ -337,6 +366,15 @@ SPOILS = [
     (graded_cells_are_whole, lambda nb: notebooks.exercises(nb)[0].test.metadata.nbgrader.update(points=99)),
     (graded_path_is_plain_python, lambda nb: first(nb, notebooks.is_setup).update(source="%matplotlib inline")),
     (stubs_break_no_demonstration, add(new_code_cell("def show():\n    return test_debug()"))),
+    (stubs_break_no_demonstration, add(new_code_cell("if checks.passed('debug'):\n    print(neuron)"))),
+    (
+        stubs_break_no_demonstration,
+        add(new_code_cell("if checks.passed('neuron'):\n    pass\nelse:\n    neuron(1, 2, 3)")),
+    ),
+    (
+        own_code_is_at_work,
+        lambda nb: first(nb, works).update(source=first(nb, works).source.replace("passed", "failed")),
+    ),
     (opens_with_what_it_is, replace("Prerequisite", "Before")),
     (sections_predict_and_observe, replace("**Predict", "**Guess")),
     (closes_with_what_to_keep, lambda nb: nb.cells.append(new_markdown_cell("The end."))),

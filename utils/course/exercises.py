@@ -1,20 +1,39 @@
-"""What grading needs to know of a source notebook: set-up, exercises, questions, and their student version."""
+"""The course as grading sees it: its lectures, their exercises and questions, and the student version of a notebook."""
 
-import ast
 import copy
 import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from utils.course import release
+from utils.course.cells import bound_names, grade_id, imports
 
 import nbformat
-from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
+from nbgrader.nbgraderformat import SchemaTooNewError, SchemaTooOldError, ValidationError
+from nbgrader.preprocessors import (
+    CheckCellMetadata,
+    ClearHiddenTests,
+    ClearMarkScheme,
+    ClearOutput,
+    ClearSolutions,
+    ComputeChecksums,
+    LockCells,
+)
 from nbgrader.utils import compute_checksum, is_grade, is_solution
+from traitlets.config import Config, PyFileConfigLoader
 
 ROOT = Path(__file__).resolve().parents[2]
+ASSIGNMENTS = ("lectures", "assignment")
+# Those of nbgrader's generate_assignment, without headers and without its database.
+RELEASE_STEPS = (LockCells, ClearSolutions, ClearOutput, ClearHiddenTests, ClearMarkScheme, ComputeChecksums)
+# What nbgrader raises for a notebook that cannot be handed out.
+NBGRADER_ERRORS = (RuntimeError, ValueError, ValidationError, SchemaTooOldError, SchemaTooNewError)
+
+
+class CourseError(Exception):
+    """The course or the machine, not a submission, keeps something from being graded; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +46,10 @@ class Exercise:
     shown_test: str
     test: str
     checksum: str  # of the test cell in the student version, by which an old one is recognised
-    defines: frozenset  # names that the reference defines
+    defines: frozenset[str]  # names that the reference defines
 
     @property
-    def test_name(self):
+    def test_name(self) -> str:
         return f"test_{self.name}"
 
 
@@ -49,112 +68,105 @@ class Lecture:
 
     path: Path
     assignment: str
-    setup: tuple
-    exercises: tuple
-    questions: tuple
+    setup: tuple[str, ...]
+    exercises: tuple[Exercise, ...]
+    questions: tuple[Question, ...]
     source: nbformat.NotebookNode
     released: nbformat.NotebookNode
     key: str
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"{self.assignment}/{self.path.stem}"
 
-
-def grade_id(cell):
-    """Return the nbgrader id of a cell, None where it has none; copes with any metadata a student may have made."""
-    metadata = cell.get("metadata")
-    metadata = metadata.get("nbgrader") if isinstance(metadata, dict) else None
-    name = metadata.get("grade_id") if isinstance(metadata, dict) else None
-    return name if isinstance(name, str) else None
+    @property
+    def references(self) -> dict[str, str]:
+        """The sources of the graded cells as the course has them, by id."""
+        return {name: cell.source for name, cell in graded_cells(self.source).items()}
 
 
-def bound_names(source):
-    """Return the names that the statements of a cell bind at its top level; none if it does not parse."""
+Course = dict[str, Lecture]  # by name: lectures/01_neural_networks
+
+
+def nbgrader_config(root: Path, course: Path) -> Config:
+    """Return the settings of `root`/nbgrader_config.py for the course folder `course`, with a database of its own."""
+    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
+    config.CourseDirectory.root = str(course)
+    config.CourseDirectory.db_url = f"sqlite:///{course}/gradebook.db"
+    del config.NbGrader.logfile
+    return config
+
+
+def student_version(notebook: nbformat.NotebookNode, config: Config) -> nbformat.NotebookNode:
+    """Return what is handed out of `notebook`: no solution, no hidden test, no output; checksums in the graded cells.
+
+    The steps are nbgrader's own, called without its program, which finds files by patterns and so fails in folders
+    whose names hold brackets.
+
+    Raises
+    ------
+    CourseError
+        A marker is not closed or stands in a cell that is not graded, or nbgrader's metadata are damaged.
+    """
+    resources: dict[str, Any] = {}
+    notebook = copy.deepcopy(notebook)
     try:
-        body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
-    return frozenset(name for statement in body for name in statement_names(statement))
-
-
-def statement_names(statement):
-    """Yield the names that one statement binds in its own scope."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield statement.name
-    elif isinstance(statement, ast.Import | ast.ImportFrom):
-        yield from ((alias.asname or alias.name).partition(".")[0] for alias in statement.names)
-    else:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                yield node.id
-
-
-def student_version(notebook, config):
-    """Return what nbgrader's release makes of `notebook`, as far as grading needs it."""
-    notebook, resources = copy.deepcopy(notebook), {}
-    for step in (ClearSolutions(config=config), ClearHiddenTests(config=config)):
-        notebook, resources = step.preprocess(notebook, resources)
+        for step in (CheckCellMetadata, *RELEASE_STEPS, CheckCellMetadata):
+            notebook, resources = step(config=config).preprocess(notebook, resources)
+    except NBGRADER_ERRORS as error:
+        raise CourseError(str(error)) from error
     return notebook
 
 
-def read_lecture(path, config):
-    """Read the source notebook at `path`; ValueError if an exercise lacks one of its two cells."""
-    source = nbformat.read(path, as_version=4)
-    released = student_version(source, config)
-    before = {grade_id(cell): cell for cell in source.cells if grade_id(cell)}
-    after = {grade_id(cell): cell for cell in released.cells if grade_id(cell)}
-    tags = [(cell, set(cell.metadata.get("tags", ()))) for cell in source.cells if cell.cell_type == "code"]
-    setup = tuple(cell.source for cell, tag in tags if tag & {"parameters", "setup"})
+def graded_cells(notebook: nbformat.NotebookNode) -> dict[str, nbformat.NotebookNode]:
+    """Return the cells of `notebook` that carry an nbgrader id, by id."""
+    return {name: cell for cell in notebook.cells if (name := grade_id(cell))}
+
+
+def read_lecture(path: Path, config: Config) -> Lecture:
+    """Read the source notebook at `path`; CourseError if it is none or an exercise lacks one of its two cells."""
+    try:
+        source = nbformat.read(path, as_version=4)
+        released = student_version(source, config)
+    except (ValueError, CourseError) as error:  # nbformat's errors are ValueErrors
+        raise CourseError(f"{path}: {error}") from error
+    before, after = graded_cells(source), graded_cells(released)
     exercises, questions = [], []
     for name, cell in before.items():
+        points: Any = cell.metadata.nbgrader.get("points")
         if is_grade(cell) and is_solution(cell):
-            questions.append(Question(name, cell.metadata.nbgrader["points"], after[name].source))
+            questions.append(Question(name, points, after[name].source))
         elif is_grade(cell):
             own = name.removeprefix("test_")
             if own not in before:
-                raise ValueError(f"{path}: test cell {name!r} has no solution cell with the id {own!r}")
-            exercises.append(
-                Exercise(
-                    own,
-                    cell.metadata.nbgrader["points"],
-                    after[own].source,
-                    after[name].source,
-                    cell.source,
-                    compute_checksum(after[name]),
-                    bound_names(before[own].source),
-                )
-            )
+                raise CourseError(f"{path}: test cell {name!r} has no solution cell with the id {own!r}")
+            stub, shown, defines = after[own].source, after[name], bound_names(before[own].source)
+            exercises.append(Exercise(own, points, stub, shown.source, cell.source, compute_checksum(shown), defines))
+    setup = setup_cells(source)
     state = [setup, [(e.name, e.points, e.stub, e.test) for e in exercises], [q.name for q in questions]]
     key = hashlib.sha256(json.dumps(state).encode()).hexdigest()
     return Lecture(path, path.parent.name, setup, tuple(exercises), tuple(questions), source, released, key)
 
 
+def setup_cells(notebook: nbformat.NotebookNode) -> tuple[str, ...]:
+    """Return the sources of the code cells tagged `parameters` or `setup`."""
+    wanted = {"parameters", "setup"}
+    code = (cell for cell in notebook.cells if cell.cell_type == "code")
+    return tuple(cell.source for cell in code if wanted & set(cell.metadata.get("tags", ())))
+
+
 @cache
-def read_course(root=ROOT):
-    """Return the lectures of a course by name, `lectures/01_neural_networks` and so on; SystemExit if there is none."""
-    config = release.nbgrader_config(ROOT, root / "build")
-    paths = [path for folder in release.ASSIGNMENTS for path in sorted((root / folder).glob("*.ipynb"))]
+def read_course(root: Path = ROOT) -> Course:
+    """Return the lectures of the course in `root`; CourseError if there is none."""
+    config = nbgrader_config(ROOT, root / "build")
+    paths = [path for folder in ASSIGNMENTS for path in sorted((root / folder).glob("*.ipynb"))]
     if not paths:
-        raise SystemExit(f"No notebook in {' or '.join(release.ASSIGNMENTS)} of {root}; run from the course's folder.")
+        raise CourseError(f"No notebook in {' or '.join(ASSIGNMENTS)} of {root}; run from the course's folder.")
     lectures = [read_lecture(path, config) for path in paths]
     return {lecture.name: lecture for lecture in lectures if lecture.exercises or lecture.questions}
 
 
-def imports(source):
-    """Return the modules that the code of a cell imports."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module == "utils":
-            found += [f"utils.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.append(node.module)
-    return found
-
-
-def imported_modules(lectures):
+def imported_modules(lectures: list[Lecture]) -> list[str]:
     """Return the modules outside `utils` that set-up and tests import; TensorFlow and Keras first if they need them.
 
     What only a hidden test imports is on the list as well, so that a student's code is not the first to load it.
@@ -164,6 +176,5 @@ def imported_modules(lectures):
     roots = {name.partition(".")[0] for name in found if name != "utils.checks"}
     first = ["tensorflow", "keras"] if roots & {"utils", "keras", "tensorflow"} else []
     first += ["numpy.testing"] if roots & {"utils", "numpy"} else []
-    return list(
-        dict.fromkeys(first + [name for name in found if name.partition(".")[0] not in ("utils", "__future__")])
-    )
+    others = [name for name in found if name.partition(".")[0] not in ("utils", "__future__")]
+    return list(dict.fromkeys(first + others))

@@ -17,19 +17,19 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1  # linux/sockios.h, linux/if.h
 
 
-def unshare(flags):
+def unshare(flags: int) -> None:
     """Move this process to new namespaces; OSError where the kernel refuses."""
     if ctypes.CDLL(None, use_errno=True).unshare(flags):
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
 
 
-def write(path, text):
+def write(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
 
 
-def cut_off():
+def cut_off() -> None:
     """Leave the network for good: only the loopback interface remains. OSError where that is not allowed."""
     user, group = os.getuid(), os.getgid()
     try:
@@ -45,7 +45,7 @@ def cut_off():
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
 
 
-def try_out():
+def try_out() -> None:
     """Cut a short-lived copy of this process off first: a failure half-way must not leave the command in pieces."""
     child = os.fork()
     if child == 0:
@@ -54,12 +54,12 @@ def try_out():
             os._exit(0)
         except OSError as error:
             os._exit(error.errno or 1)
-    error = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if error:
-        raise OSError(error, os.strerror(error))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        raise OSError(code, os.strerror(code))
 
 
-def main(command=None):
+def main(command: list[str] | None = None) -> None:
     command = sys.argv[1:] if command is None else command
     if not command:
         sys.exit("Usage: python -m utils.course.offline COMMAND [ARGUMENT ...]")

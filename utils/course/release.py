@@ -1,22 +1,27 @@
 """Make the student versions: the folder student/, ready to be handed out.
 
-nbgrader's generate_assignment takes solutions, hidden tests and sample answers out of the notebooks of lectures/ and
+nbgrader's preprocessors take solutions, hidden tests and sample answers out of the notebooks of lectures/ and
 assignment/. What a student needs to run them is copied beside them. Then everything is checked for what must not
-be there, and only a folder without a finding becomes student/.
+be there, and only a folder without a finding becomes student/. The folder before it is deleted where it is as it was
+made, and kept under another name where somebody has changed it.
 """
 
-import ast
-import logging
+import hashlib
+import json
 import re
 import shutil
 import sys
 import tempfile
+from itertools import count
 from pathlib import Path
 
-import nbformat
-from traitlets.config import PyFileConfigLoader
+from utils.course.cells import imports
+from utils.course.exercises import ASSIGNMENTS, CourseError, nbgrader_config, student_version
+from utils.course.terminal import print_anything
+from utils.files import write_text
 
-ASSIGNMENTS = ("lectures", "assignment")
+import nbformat
+
 NEEDED = ("requirements.txt", "pyproject.toml", "environment.yml", "LICENSE")
 MARKER = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)")
 README = """# Deep learning: lectures and assignment
@@ -34,7 +39,8 @@ No network is needed from here on. A computer with an NVIDIA GPU can use `enviro
 `conda env create -f environment.yml`.
 
 Replace `# YOUR CODE HERE` and `raise NotImplementedError` by your code. The cell below each exercise tells you at once
-whether it passed. Answer the exam questions where it says YOUR ANSWER HERE. Before you hand a notebook in, choose
+whether it passed; more checks of the same rules, with other numbers, run when it is graded. Answer the exam questions
+where it says YOUR ANSWER HERE. Before you hand a notebook in, choose
 Kernel, then Restart Kernel and Run All Cells, and save it under the name it has. Do not delete, copy or rename cells of
 exercises and tests.
 """
@@ -44,32 +50,10 @@ class ReleaseError(Exception):
     """The student versions cannot be made, or hold what they must not."""
 
 
-def nbgrader_config(root, course):
-    """Return the settings of `root`/nbgrader_config.py for the course folder `course`, with a database of its own."""
-    config = PyFileConfigLoader("nbgrader_config.py", path=str(root)).load_config()
-    config.CourseDirectory.root = str(course)
-    config.CourseDirectory.db_url = f"sqlite:///{course}/gradebook.db"
-    del config.NbGrader.logfile
-    return config
-
-
-def nbgrader_api(config):
-    """Return nbgrader's Python interface, which talks only when something is wrong."""
-    from nbgrader.apps import NbGraderAPI
-
-    return NbGraderAPI(config=config, log_level=logging.ERROR)
-
-
-def succeed(outcome, what):
-    """Raise ReleaseError with nbgrader's log unless `outcome`, what its interface returned, is a success."""
-    if not outcome["success"]:
-        log = outcome.get("log") or outcome.get("error") or "no reason given"
-        raise ReleaseError(f"nbgrader could not {what}:\n{log.strip()}")
-
-
-def secrets(cell):
+def secrets(cell: nbformat.NotebookNode) -> list[str]:
     """Return the texts in a source cell that no student may see: solutions, hidden tests, sample answers."""
-    found, region = [], None
+    found: list[str] = []
+    region: list[str] | None = None
     for line in cell.source.splitlines():
         marker = MARKER.search(line)
         if marker and marker[1] == "BEGIN":
@@ -84,11 +68,11 @@ def secrets(cell):
     return found
 
 
-def squeeze(text):
+def squeeze(text: str) -> str:
     return " ".join(text.split())
 
 
-def leaks(source, released):
+def leaks(source: nbformat.NotebookNode, released: nbformat.NotebookNode) -> list[str]:
     """Return one line for each thing in the notebook `released` that must not be handed out."""
     found = []
     texts = [squeeze(cell.source) for cell in released.cells]
@@ -106,37 +90,34 @@ def leaks(source, released):
     return found
 
 
-def missing_imports(notebook, folder):
+def missing_imports(notebook: nbformat.NotebookNode, folder: Path) -> list[str]:
     """Return the modules of `utils` that `notebook` imports and `folder` does not hold."""
-    names = set()
+    names: set[str] = set()
     for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        code = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!")))
-        for node in ast.walk(ast.parse(code)):
-            if isinstance(node, ast.Import):
-                names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module)
-                if node.module == "utils":
-                    names.update(f"utils.{alias.name}" for alias in node.names)
+        if cell.cell_type == "code":
+            lines = cell.source.splitlines()
+            names.update(imports("\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))))
     paths = {name: folder.joinpath(*name.split(".")) for name in names if name.split(".")[0] == "utils"}
     return sorted(name for name, path in paths.items() if not path.is_dir() and not path.with_suffix(".py").is_file())
 
 
-def generate(root, target):
-    """Write the student versions of all notebooks of `root` into the folder `target`."""
+def generate(root: Path, target: Path) -> None:
+    """Write the student versions of all notebooks of `root`, and what lies beside them, into the folder `target`."""
     config = nbgrader_config(root, root)
-    config.CourseDirectory.release_directory = str(target)
-    config.GenerateAssignment.no_database = True  # a hand-out leaves the gradebook as it is
-    config.SaveCells.enabled = False
-    api = nbgrader_api(config)
+    ignore = shutil.ignore_patterns("*.ipynb", *config.CourseDirectory.ignore)
     for assignment in ASSIGNMENTS:
-        if any((root / assignment).glob("*.ipynb")):
-            succeed(api.generate_assignment(assignment), f"make the student version of {assignment}/")
+        paths = sorted((root / assignment).glob("*.ipynb"))
+        if paths:
+            shutil.copytree(root / assignment, target / assignment, ignore=ignore)
+        for path in paths:
+            try:
+                notebook = student_version(nbformat.read(path, as_version=4), config)
+            except (CourseError, ValueError) as error:  # nbformat's errors are ValueErrors
+                raise ReleaseError(f"nbgrader cannot make the student version of {path}:\n{error}") from error
+            nbformat.write(notebook, target / assignment / path.name)
 
 
-def check(root, target):
+def check(root: Path, target: Path) -> None:
     """Raise ReleaseError that lists everything in `target` that must not be handed out or is missing."""
     found = []
     for path in sorted(target.glob("*/*.ipynb")):
@@ -150,9 +131,61 @@ def check(root, target):
         raise ReleaseError("The student versions are not fit to be handed out:\n" + "\n".join(found))
 
 
-def release(root, target):
-    """Make the folder `target` from the course in `root` and return the names of the notebooks in it."""
-    shutil.rmtree(target, ignore_errors=True)
+def contents(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file in `folder`, by path; what Python and Jupyter leave behind is not counted."""
+    left_behind = {"__pycache__", ".ipynb_checkpoints"}
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in paths.items()
+        if not left_behind.intersection(Path(name).parts)
+    }
+
+
+def swap(draft: Path, target: Path, made: Path) -> Path | None:
+    """Put the folder `draft` in the place of `target`, and what it holds on the list `made`.
+
+    Returns
+    -------
+    Path or None
+        Where the old folder is kept, because it is not as the list says that it was made; None if it is gone.
+    """
+    try:
+        unchanged = target.exists() and contents(target) == json.loads(made.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # no list, or a damaged one: nobody knows what the folder holds
+        unchanged = False
+    old = None
+    if target.exists():
+        names = (target.with_name(f"{target.name}-{number}") for number in count(1))
+        old = next(path for path in names if not path.exists())
+        target.rename(old)
+    try:
+        draft.rename(target)
+    except OSError:
+        if old:
+            old.rename(target)
+        raise
+    made.parent.mkdir(parents=True, exist_ok=True)
+    write_text(made, json.dumps(contents(target), indent=1))
+    if old and unchanged:
+        shutil.rmtree(old)
+        old = None
+    return old
+
+
+def release(root: Path, target: Path) -> tuple[list[str], Path | None]:
+    """Make the folder `target` from the course in `root`.
+
+    Returns
+    -------
+    tuple of list and Path or None
+        The names of the notebooks, and where the folder before it is kept if somebody has changed it.
+
+    Raises
+    ------
+    ReleaseError, OSError
+        It cannot be made; the folder before it is as it was.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".student") as scratch:
         draft = Path(scratch) / "student"
@@ -163,20 +196,23 @@ def release(root, target):
         shutil.copytree(root / "utils", draft / "utils", ignore=shutil.ignore_patterns("__pycache__", "course"))
         (draft / "README.md").write_text(README, encoding="utf-8")
         check(root, draft)
-        draft.rename(target)
-    return sorted(str(path.relative_to(target)) for path in target.glob("*/*.ipynb"))
+        old = swap(draft, target, root / "build" / f"{target.name}.json")
+    return sorted(path.relative_to(target).as_posix() for path in target.glob("*/*.ipynb")), old
 
 
-def main():
+def main() -> None:
+    print_anything()
     root = Path.cwd()
-    try:
-        names = release(root, root / "student")
-    except (ReleaseError, OSError) as error:
-        sys.exit(f"{error}\nNo student versions were made.")
-    if not names:
+    if not any(path for assignment in ASSIGNMENTS for path in (root / assignment).glob("*.ipynb")):
         sys.exit(f"No notebook in {' or '.join(ASSIGNMENTS)}; run from the course's folder.")
+    try:
+        names, old = release(root, root / "student")
+    except (ReleaseError, OSError) as error:
+        sys.exit(f"{error}\nNo student versions were made; student/ is as it was.")
     print(f"{len(names)} student versions in student/, checked for solutions and hidden tests:")
     print("\n".join(names))
+    if old:
+        print(f"The folder before held files that the release had not made, or changed ones. It is kept: {old.name}/")
 
 
 if __name__ == "__main__":

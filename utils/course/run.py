@@ -8,7 +8,6 @@ Under build/run/<profile>/ it writes the executed notebooks, an HTML copy of eac
 
 import argparse
 import glob
-import json
 import logging
 import os
 import re
@@ -17,40 +16,31 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import uuid
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+
+from utils.course.run_report import Result, count_points, write_report
+from utils.course.terminal import print_anything
+from utils.files import write_text
 
 import nbformat
 import psutil
 from nbconvert import HTMLExporter
-from nbgrader.utils import determine_grade, is_grade, is_solution
 from tqdm import tqdm
 
 EVERY_NOTEBOOK = ("lectures/*.ipynb", "assignment/*.ipynb")
 MARK = "COURSE_RUN"  # environment variable that every process of one notebook inherits
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # how IPython colours a traceback
+# What nbformat raises for a file of another shape: its own errors, and what it stumbles over.
+NOT_A_NOTEBOOK = (ValueError, nbformat.ValidationError, AttributeError, KeyError, TypeError, RecursionError)
 TICK = 0.25  # seconds between two looks at a running notebook
 
 
-@dataclass
-class Result:
-    """What became of one notebook. `seconds` is wall-clock time, start of the kernel included."""
-
-    notebook: str
-    status: str = "passed"
-    seconds: float = 0.0
-    peak_gib: float = 0.0
-    points: float = 0.0
-    possible: float = 0.0
-    manual: float = 0.0
-    why: str = ""
-
-
-def find_notebooks(patterns):
+def find_notebooks(patterns: list[str]) -> list[Path]:
     """Return the notebooks that `patterns` name, sorted and without repeats; SystemExit where one names none."""
-    found = set()
+    found: set[str] = set()
     for pattern in patterns or EVERY_NOTEBOOK:
         paths = [path for path in glob.glob(pattern, recursive=True) if ".ipynb_checkpoints" not in path]
         if patterns and not paths:
@@ -61,39 +51,20 @@ def find_notebooks(patterns):
     return [Path(path) for path in sorted(found)]
 
 
-def read_notebook(path):
+def read_notebook(path: Path) -> nbformat.NotebookNode:
     """Return the notebook at `path`; ValueError that says what is wrong with the file."""
     try:
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except Exception as error:  # nbformat raises whatever it stumbles over
+    except NOT_A_NOTEBOOK as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
         raise ValueError(f"is not a Jupyter notebook: {reason}. Restore it, or take it off the list.") from None
     return notebook
 
 
-def count_points(notebook):
-    """Count points of an executed notebook as nbgrader does.
-
-    Returns
-    -------
-    tuple of float
-        Points reached, points possible in test cells, points of questions that a person grades. A test cell that did
-        not run counts as zero.
-    """
-    reached = possible = manual = 0.0
-    for cell in filter(is_grade, notebook.cells):
-        if is_solution(cell) or cell.cell_type != "code":
-            manual += cell.metadata.nbgrader["points"]
-        else:
-            possible += cell.metadata.nbgrader["points"]
-            reached += determine_grade(cell)[0] if cell.execution_count else 0
-    return reached, possible, manual
-
-
-def marked_processes(mark):
+def marked_processes(mark: str) -> list[psutil.Process]:
     """Return every living process that carries `mark`, wherever it hangs in the process tree.
 
     Kernels lead sessions of their own and outlive a killed parent, so neither process groups nor parents find them all.
@@ -108,7 +79,7 @@ def marked_processes(mark):
     return found
 
 
-def memory_of(processes):
+def memory_of(processes: list[psutil.Process]) -> tuple[int, int]:
     """Return (sum of resident bytes, largest peak of a single process) of `processes`."""
     total = largest = 0
     for process in processes:
@@ -117,13 +88,14 @@ def memory_of(processes):
                 continue  # a fork that has not loaded its program yet still counts its parent's memory
             total += process.memory_info().rss
             status = Path(f"/proc/{process.pid}/status").read_text()  # Linux knows the peak between two samples
-            largest = max(largest, int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024)
-        except (psutil.Error, OSError, TypeError):
+            peaks = re.findall(r"VmHWM:\s+(\d+) kB", status)
+            largest = max([largest, *(int(peak) * 1024 for peak in peaks)])
+        except (psutil.Error, OSError):
             continue
     return total, largest
 
 
-def kill(mark):
+def kill(mark: str) -> None:
     """End every process that carries `mark`, those included that start meanwhile."""
     while processes := marked_processes(mark):
         for process in processes:
@@ -134,7 +106,7 @@ def kill(mark):
         psutil.wait_procs(processes, timeout=5)
 
 
-def watch(process, mark, timeout, stop):
+def watch(process: subprocess.Popen[bytes], mark: str, timeout: float, stop: threading.Event) -> tuple[str | None, int]:
     """Wait for `process`. Return None, "timed out" or "interrupted", and the peak bytes."""
     peak, end = 0, time.monotonic() + timeout
     while process.poll() is None:
@@ -148,7 +120,7 @@ def watch(process, mark, timeout, stop):
     return None, peak
 
 
-def explain(executed, source, status, log):
+def explain(executed: nbformat.NotebookNode | None, source: nbformat.NotebookNode, status: str, log: str) -> str:
     """Return which cell of `source` ended the run, and its traceback, else the last lines of papermill's `log`."""
     wanted = "running" if status != "failed" else "failed"
     where = {cell.id: number for number, cell in enumerate(source.cells, start=1)}
@@ -162,13 +134,13 @@ def explain(executed, source, status, log):
     return "\n".join(log.strip().splitlines()[-5:])
 
 
-def write_html(notebook, path):
+def write_html(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write a copy of `notebook` for the browser."""
     logging.getLogger("traitlets").setLevel(logging.ERROR)  # else one warning for every image without alt text
-    path.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    write_text(path, HTMLExporter().from_notebook_node(notebook)[0])
 
 
-def threads(jobs):
+def threads(jobs: int) -> dict[str, str]:
     """Return the settings by which each of `jobs` notebooks gets its share of the cores.
 
     Several BLAS pools of full size slow each other down: small matrix products became 500 times slower on two cores.
@@ -178,8 +150,47 @@ def threads(jobs):
     return {name: os.environ.get(name, share) for name in names}
 
 
-def run_notebook(path, folder, profile, jobs, timeout, stop):
-    """Run the notebook at `path` into `folder` and return its Result; never raises for what the notebook does."""
+def environment(jobs: int, mark: str) -> dict[str, str]:
+    """Return the variables under which papermill runs one notebook.
+
+    The kernel is that of this Python, also where the user has registered another one of its name; papermill's log is
+    UTF-8, whatever the terminal's encoding is.
+    """
+    own = {MARK: mark, "JUPYTER_PREFER_ENV_PATH": "1", "PYTHONIOENCODING": "utf-8"}
+    return {**os.environ, **threads(jobs), **own}
+
+
+def execute(
+    path: Path, target: Path, log: Path, profile: str, jobs: int, timeout: float, stop: threading.Event
+) -> tuple[str, int]:
+    """Run papermill from `path` to `target`; return the status and the peak bytes. Leaves no process behind."""
+    mark = uuid.uuid4().hex
+    command = [sys.executable, "-m", "papermill", path, target, "-p", "profile", profile, "--cwd", path.parent]
+    with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            [*map(str, command), "--no-progress-bar"],
+            env=environment(jobs, mark),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this program alone, which then ends all
+        )
+        try:
+            stopped, peak = watch(process, mark, timeout, stop)
+        finally:
+            kill(mark)  # also what a finished notebook left behind
+            process.wait()
+    return stopped or ("failed" if process.returncode else "passed"), peak
+
+
+def run_notebook(path: Path, folder: Path, profile: str, jobs: int, timeout: float, stop: threading.Event) -> Result:
+    """Run the notebook at `path` into `folder` and return its Result; never raises for what the notebook does.
+
+    Raises
+    ------
+    OSError
+        Nothing can be written to `folder`.
+    """
     result = Result(str(path))
     try:
         source = read_notebook(path)
@@ -191,25 +202,9 @@ def run_notebook(path, folder, profile, jobs, timeout, stop):
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
 
-    mark, log, start = uuid.uuid4().hex, target.with_suffix(".log"), time.monotonic()
-    command = [sys.executable, "-m", "papermill", path, target, "-p", "profile", profile, "--cwd", path.parent]
-    with log.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            [*map(str, command), "--no-progress-bar"],
-            env={**os.environ, **threads(jobs), MARK: mark},
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches this program alone, which then ends all
-        )
-        try:
-            stopped, peak = watch(process, mark, timeout, stop)
-            result.seconds, result.peak_gib = round(time.monotonic() - start, 1), round(peak / 2**30, 2)
-        finally:
-            kill(mark)  # also what a finished notebook left behind
-            process.wait()
-    result.status = stopped or ("failed" if process.returncode else "passed")
-
+    log, start = target.with_suffix(".log"), time.monotonic()
+    result.status, peak = execute(path, target, log, profile, jobs, timeout, stop)
+    result.seconds, result.peak_gib = round(time.monotonic() - start, 1), round(peak / 2**30, 2)
     try:
         executed = read_notebook(target)
     except ValueError:  # nothing written yet, or killed while writing
@@ -220,13 +215,25 @@ def run_notebook(path, folder, profile, jobs, timeout, stop):
     else:
         _, result.possible, result.manual = count_points(source)
     if result.status != "passed":
-        result.why = explain(executed, source, result.status, log.read_text(encoding="utf-8"))
+        result.why = explain(executed, source, result.status, log.read_text(encoding="utf-8", errors="replace"))
     else:
         log.unlink()
     return result
 
 
-def run_all(paths, folder, profile, jobs, timeout):
+def outcome(future: Future[Result], path: Path) -> Result:
+    """Return the Result of a finished run. What broke off one run is its own status and stops no other."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, OSError):
+        why = f"cannot be written: {error.filename or path}: {error.strerror or error}"
+    else:
+        why = "could not be run, by a fault of the runner:\n" + "".join(traceback.format_exception(error))
+    return Result(str(path), status="failed", why=why)
+
+
+def run_all(paths: list[Path], folder: Path, profile: str, jobs: int, timeout: float) -> list[Result]:
     """Run the notebooks, `jobs` at a time, under a progress bar; return their Results in the order of `paths`."""
     stop = threading.Event()
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(paths), unit="notebook", desc=profile) as bar:
@@ -235,7 +242,7 @@ def run_all(paths, folder, profile, jobs, timeout):
         try:
             while waiting:
                 done, waiting = wait(waiting, timeout=1, return_when=FIRST_COMPLETED)
-                for result in (future.result() for future in done):
+                for result in (outcome(future, futures[future]) for future in done):
                     bar.update()
                     if result.status != "passed":
                         bar.write(f"\n{result.notebook} {result.status} {result.why}\n", file=sys.stderr)
@@ -245,42 +252,16 @@ def run_all(paths, folder, profile, jobs, timeout):
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [future.result() for future in futures]
+    return [outcome(future, path) for future, path in futures.items()]
 
 
-def table(results):
-    """Return the results as a Markdown table that is also aligned as plain text."""
-    rows = [("notebook", "status", "seconds", "peak GiB", "points", "manual points")]
-    for r in results:
-        rows.append((r.notebook, r.status, f"{r.seconds:.0f}", f"{r.peak_gib:.2f}"))
-        rows[-1] += (f"{r.points:g} of {r.possible:g}", f"{r.manual:g}")
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "| " + " | ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
-
-
-def write_report(results, folder, profile, seconds):
-    """Write report.json and report.md into `folder` and print the table."""
-    summary = {"profile": profile, "python": sys.version.split()[0], "seconds": round(seconds, 1)}
-    summary["notebooks"] = [asdict(result) for result in results]
-    (folder / "report.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    passed = sum(result.status == "passed" for result in results)
-    ending = f"{passed} of {len(results)} notebooks passed in {seconds:.0f} s, profile {profile}."
-    reasons = [f"## {r.notebook} {r.status}\n\n```\n{r.why}\n```" for r in results if r.status != "passed"]
-    text = "\n\n".join(["# Run report", table(results), ending, *reasons])
-    (folder / "report.md").write_text(text + "\n", encoding="utf-8")
-    print(f"{table(results)}\n\n{ending} Notebooks, HTML copies and report: {folder}")
-
-
-def interrupt(*_):
+def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m utils.course.run", description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> int:
+    print_anything()
+    parser = argparse.ArgumentParser(prog="python -m utils.course.run", description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
         "notebooks", nargs="*", metavar="NOTEBOOK", help="files or patterns; default: all of the course"
     )
@@ -293,7 +274,10 @@ def main(arguments=None):
         parser.error("--jobs and --timeout take a number above zero")
     paths = find_notebooks(args.notebooks)
     folder = args.output / args.profile
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"Nothing can be written to {folder}: {error.strerror}. Name another folder with --output.")
     for number in (signal.SIGINT, signal.SIGTERM):  # a program started in the background inherits an ignored SIGINT
         signal.signal(number, interrupt)
     start = time.monotonic()
@@ -302,7 +286,11 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("Interrupted; every process of the notebooks was ended. No report was written.", file=sys.stderr)
         return 130
-    write_report(results, folder, args.profile, time.monotonic() - start)
+    try:
+        write_report(results, folder, args.profile, time.monotonic() - start)
+    except OSError as error:
+        print(f"The report cannot be written: {error.filename or folder}: {error.strerror}", file=sys.stderr)
+        return 1
     return int(any(result.status != "passed" for result in results))
 
 

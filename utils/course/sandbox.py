@@ -17,6 +17,8 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import IO, Protocol, Self
 
 import psutil
 
@@ -40,20 +42,44 @@ class Limits:
     disk: int = 128 * MIB  # bytes in /tmp, and of one file
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """How a forked process gets into a room: by the process whose namespaces it joins, or by a folder to work in."""
+
+    namespaces: int | None = None
+    scratch: str | None = None
+
+
 class NoSandbox(Exception):
     """bubblewrap is not installed, or this machine does not allow what it needs."""
 
 
-def python_folders():
+class Room(Protocol):
+    """A place for one job, to be used in a `with` block, at whose end nothing of the job is left."""
+
+    entrance: Entrance
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+    def processes(self, supervisor: int) -> list[Path]:
+        """Return the students' processes in this room, by their folders in /proc."""
+        ...
+
+
+def python_folders() -> list[str]:
     """Return the folders that Python and its packages are read from; nothing of the course itself."""
     places = [place for place in sys.path if os.path.isabs(place) and not Path(place).is_relative_to(ROOT)]
     places += [sys.prefix, sys.base_prefix, os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)]
-    places = {place for place in places if os.path.isdir(place) and not ROOT.is_relative_to(place)}
-    inside = {place for place in places if any(place != other and place.startswith(other + "/") for other in places)}
-    return sorted(places - inside)
+    found = {place for place in places if os.path.isdir(place) and not ROOT.is_relative_to(place)}
+    inside = {place for place in found if any(place != other and place.startswith(other + "/") for other in found)}
+    return sorted(found - inside)
 
 
-def command(folder, limits):
+def command(folder: Path, limits: Limits) -> list[str]:
     """Return bubblewrap's command line for a notebook of the course's `folder`, such as lectures/."""
     words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
     for path in filter(os.path.exists, SYSTEM):
@@ -61,29 +87,32 @@ def command(folder, limits):
         words += ["--symlink", os.readlink(path), path] if link else ["--ro-bind", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]
     words += ["--size", str(limits.disk), "--tmpfs", "/tmp", "--size", str(limits.disk), "--tmpfs", "/dev/shm"]
-    for path in [*python_folders(), ROOT / "utils", *resources(folder)]:
-        words += ["--ro-bind", str(path), str(path)]
+    for place in map(str, [*python_folders(), ROOT / "utils", *resources(folder)]):
+        words += ["--ro-bind", place, place]
     return [*words, "--dir", str(folder), "--remount-ro", "/dev", "--remount-ro", "/", "cat"]
 
 
-def resources(folder):
+def resources(folder: Path) -> list[Path]:
     """Return what lies beside the notebooks of `folder`, the notebooks themselves excepted."""
     return sorted(p for p in folder.iterdir() if p.suffix != ".ipynb" and not p.name.startswith((".", "__")))
 
 
 class Sandbox:
-    """A room for one job, to be used in a `with` block. At its end nothing of the job is left.
+    """A Room behind walls.
 
-    Raises NoSandbox if bubblewrap cannot make it.
+    Raises
+    ------
+    NoSandbox
+        bubblewrap cannot make it.
     """
 
-    def __init__(self, folder, limits):
-        self.limits, self.base = limits, None
+    def __init__(self, folder: Path, limits: Limits):
         read, write = os.pipe()
         errors = tempfile.TemporaryFile()
+        program, *words = command(folder, limits)
         try:
             self.process = subprocess.Popen(
-                [*command(folder, limits)[:1], "--info-fd", str(write), *command(folder, limits)[1:]],
+                [program, "--info-fd", str(write), *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -96,20 +125,15 @@ class Sandbox:
         finally:
             os.close(write)
         with os.fdopen(read, "rb") as info, contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(b"ready\n")
-            self.process.stdin.flush()
-            if self.process.stdout.readline() == b"ready\n":  # `cat` answers once everything is mounted
-                self.pid = json.loads(info.read1(65536))["child-pid"]
+            if echo(self.process.stdin, self.process.stdout):
+                self.pid = int(json.loads(info.read1(65536))["child-pid"])
+                self.entrance = Entrance(namespaces=self.pid)
                 return
         self.close()
         errors.seek(0)
         raise NoSandbox(f"bubblewrap does not work here: {errors.read().decode(errors='replace').strip()}")
 
-    def arguments(self):
-        """Return what the warm process must know to let its child join."""
-        return {"namespaces": self.pid}
-
-    def processes(self, supervisor):
+    def processes(self, supervisor: int) -> list[Path]:
         """Return the students' processes in this room: all but bubblewrap's own two."""
         try:
             inside = sorted(int(name) for name in os.listdir(f"/proc/{self.pid}/root/proc") if name.isdigit())
@@ -117,38 +141,45 @@ class Sandbox:
             return []
         return [Path(f"/proc/{self.pid}/root/proc/{pid}") for pid in inside[2:]]
 
-    def close(self):
+    def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
 
-class OpenRoom:
-    """No isolation but that of a process of its own: for --no-sandbox. The interface is that of Sandbox."""
+def echo(stdin: IO[bytes] | None, stdout: IO[bytes] | None) -> bool:
+    """Return whether `cat` answers, as it does once everything is mounted."""
+    assert stdin and stdout, "both are pipes"
+    stdin.write(b"ready\n")
+    stdin.flush()
+    return stdout.readline() == b"ready\n"
 
-    def __init__(self, folder, limits):
-        self.limits, self.supervisor = limits, None
+
+class OpenRoom:
+    """A Room without walls, for --no-sandbox: a process and a folder of its own, and nothing else."""
+
+    def __init__(self, folder: Path, limits: Limits):
+        self.supervisor: int | None = None
         self.scratch = tempfile.mkdtemp(prefix="grading-")
+        self.entrance = Entrance(scratch=self.scratch)
         for path in resources(folder):
             os.symlink(path, os.path.join(self.scratch, path.name))
 
-    def arguments(self):
-        return {"scratch": self.scratch}
-
-    def processes(self, supervisor):
+    def processes(self, supervisor: int) -> list[Path]:
         self.supervisor = supervisor
         with contextlib.suppress(psutil.Error):
             return [Path(f"/proc/{p.pid}") for p in psutil.Process(supervisor).children(recursive=True)]
         return []
 
-    def close(self):
+    def close(self) -> None:
         for _ in range(20):  # a process may fork while we look
             found = self.processes(self.supervisor) if self.supervisor else []
             for path in found:
@@ -158,10 +189,14 @@ class OpenRoom:
                 break
         shutil.rmtree(self.scratch, ignore_errors=True)
 
-    __enter__, __exit__ = Sandbox.__enter__, Sandbox.__exit__
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
 
-def resident(process):
+def resident(process: Path) -> int:
     """Return the bytes of memory of a process given by its folder in /proc, 0 if it is gone."""
     try:
         return int((process / "statm").read_text().split()[1]) * resource.getpagesize()
@@ -172,14 +207,14 @@ def resident(process):
 # What follows runs in the forked child, on its way into the room.
 
 
-def libc(call, *arguments):
+def libc(call: str, *arguments: object) -> None:
     library = ctypes.CDLL(None, use_errno=True)
     if getattr(library, call)(*arguments) == -1:
         error = ctypes.get_errno()
         raise OSError(error, f"{call}: {os.strerror(error)}")
 
 
-def join(pid):
+def join(pid: int) -> None:
     """Move this process into the namespaces of the process `pid`; its children will be in the PID namespace.
 
     For a user who is not root bubblewrap makes two user namespaces, one in the other. The outer one owns all the other
@@ -197,12 +232,12 @@ def join(pid):
         os.close(namespace)
 
 
-def adopt_orphans():
+def adopt_orphans() -> None:
     """Become the parent of every descendant whose parent ends, so that none is lost from sight."""
     libc("prctl", SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def drop_privileges():
+def drop_privileges() -> None:
     """Give up every capability for good."""
     libc("prctl", SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     for capability in range(64):
@@ -213,13 +248,13 @@ def drop_privileges():
         libc("capset", header, nothing)
 
 
-def limit_resources(limits):
+def limit_resources(limits: Limits) -> None:
     """Set this process's limits; what the warm process holds already does not count against `memory`."""
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     for name, value in {
-        "RLIMIT_AS": held + limits["memory"],
-        "RLIMIT_FSIZE": limits["disk"],
-        "RLIMIT_CPU": int(4 * limits["job"]) + 1,
+        "RLIMIT_AS": held + limits.memory,
+        "RLIMIT_FSIZE": limits.disk,
+        "RLIMIT_CPU": int(4 * limits.job) + 1,
         "RLIMIT_NOFILE": 256,
         "RLIMIT_CORE": 0,
     }.items():

@@ -1,280 +1,164 @@
-"""Files of a ControlNet: the state of a training run, and the branch alone in the public checkpoints' layout.
+"""The state of a training run on the disk: ``step-<step>.npz``, whole or not there, and the run's history in it.
 
-The branch is kept as safetensors with the names and the axis order of ``lllyasviel/sd-controlnet-*`` in diffusers, at
-any width, so that one file serves both libraries.
+Kept are the weights that move, their averages, the optimizer's numbers, the state of the random numbers and the
+history; frozen parts are not. Everything that trains in this package, the pretraining too, has this format.
 """
 
-from __future__ import annotations
-
 import contextlib
+import dataclasses
+import json
 import os
-import pathlib
 import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from utils.diffusion.controlnet import Remat
-from utils.diffusion.stable_diffusion import PaddedConv2D, ResBlock, SpatialTransformer
+from utils.files import replacing
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-__all__ = [
-    "CheckpointError",
-    "controlnet_state_dict",
-    "last_checkpoint",
-    "load_controlnet",
-    "restore_training",
-    "save_controlnet",
-    "save_training",
-    "set_controlnet_state_dict",
-]
+__all__ = ["CheckpointError", "History", "last_checkpoint", "load_averages", "read_history", "restore", "save"]
+
+KEPT = 3  # checkpoints that stay
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint could not be written, read, or does not fit."""
 
 
+@dataclasses.dataclass
+class History:
+    """What a run recorded, one entry each time it was saved.
+
+    Attributes
+    ----------
+    step, loss : list
+        The step, and the mean loss since the entry before.
+    seconds : list of float
+        Since the run began; of earlier parts of a run that went on, since they began.
+    scores : list of (step, dict of str to float)
+        What `preview` returned where it returned numbers by name.
+    previews : list of (step, result)
+        What `preview` returned otherwise, pictures say. They are not written to the disk.
+    """
+
+    step: list[int] = dataclasses.field(default_factory=list)
+    loss: list[float] = dataclasses.field(default_factory=list)
+    seconds: list[float] = dataclasses.field(default_factory=list)
+    scores: list[tuple[int, dict[str, float]]] = dataclasses.field(default_factory=list)
+    previews: list[tuple[int, Any]] = dataclasses.field(default_factory=list)
+
+    def to_json(self) -> str:
+        return json.dumps({name: getattr(self, name) for name in ("step", "loss", "seconds", "scores")})
+
+    @classmethod
+    def from_json(cls, text: str) -> "History":
+        values = json.loads(text)
+        return cls(**{**values, "scores": [(step, scores) for step, scores in values["scores"]]})
+
+
 @contextlib.contextmanager
-def _written_whole(path: pathlib.Path):
-    """A temporary path beside ``path`` that takes its place once it is complete and on the disk."""
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside `path` that takes its place once it is complete and on the disk (a disk may be full)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise CheckpointError(f"could not write {path}: {error}. Files written earlier are untouched.") from error
 
 
-# The state of a training run ------------------------------------------------------------------------------------------
+def save(folder: str | Path, trainer: keras.Model, history: History) -> Path:
+    """Write the state of a trainer after the last step in `history`; keep the last three files.
 
+    The file appears whole or not at all, and older files go only after that.
 
-def save_training(folder, trainer, step: int, history: dict, keep: int = 3) -> pathlib.Path:
-    """Write ``step-<step>.npz``: the branch, the optimizer, the random state and the history. Keep the last ``keep``.
-
-    Frozen parts are not written; a decoder that is trained too is. The file appears whole or not at all, and older
-    files go only after that.
+    Parameters
+    ----------
+    trainer : keras.Model
+        Compiled; its random numbers come from `trainer.noise_seed`, a `keras.random.SeedGenerator`.
     """
-    folder = pathlib.Path(folder)
-    path = folder / f"step-{step:08d}.npz"
-    arrays = {name: np.asarray(ops.convert_to_numpy(variable)) for name, variable in _state_variables(trainer).items()}
-    arrays |= {f"history/{name}": np.array(history[name], "float64") for name in ("step", "loss")}
+    folder = Path(folder)
+    path = folder / f"step-{history.step[-1]:08d}.npz"
+    arrays = {name: np.asarray(ops.convert_to_numpy(variable)) for name, variable in _state(trainer).items()}
     try:
-        with _written_whole(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, step=step, **arrays)
+        with written_whole(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, allow_pickle=False, step=history.step[-1], history=np.array(history.to_json()), **arrays)
     except CheckpointError as error:
         raise CheckpointError(f"{error} The last good checkpoint is {last_checkpoint(folder)}.") from error
-    for old in _checkpoints(folder)[:-keep]:
+    for old in _checkpoints(folder)[:-KEPT]:
         old.unlink()
     return path
 
 
-def restore_training(folder, trainer) -> tuple[int, list, list]:
-    """Bring a trainer to the last checkpoint's state.
-
-    Returns
-    -------
-    (step, steps, losses)
-        The step reached, 0 if there is no checkpoint, and the history up to it.
-    """
-    for unfinished in pathlib.Path(folder).glob(".step-*.partial"):  # left by a kill in the middle of writing
+def restore(folder: str | Path, trainer: keras.Model) -> History:
+    """Bring a trainer to the last checkpoint's state; return the history up to it, empty if there is none."""
+    for unfinished in Path(folder).glob(".*-step-*.npz"):  # left by a kill in the middle of writing
         unfinished.unlink()
     path = last_checkpoint(folder)
     if path is None:
-        return 0, [], []
+        return History()
+    arrays = _read(path)
+    _assign(_state(trainer), arrays, path)
+    return History.from_json(str(arrays["history"]))
+
+
+def load_averages(folder: str | Path, variables: Sequence[Any]) -> None:
+    """Put the averaged weights of the last checkpoint into the variables that were trained, in their order."""
+    path = last_checkpoint(folder)
+    if path is None:
+        raise CheckpointError(f"{folder} holds no checkpoint (step-*.npz): train this part first.")
+    arrays = _read(path)
+    kind = "average" if "average/0" in arrays else "model"
+    _assign({f"{kind}/{i}": variable for i, variable in enumerate(variables)}, arrays, path)
+
+
+def read_history(folder: str | Path) -> History:
+    """The history in the last checkpoint of a folder, empty if there is none."""
+    path = last_checkpoint(folder)
+    return History() if path is None else History.from_json(str(_read(path)["history"]))
+
+
+def last_checkpoint(folder: str | Path) -> Path | None:
+    """The newest checkpoint in a folder, or None."""
+    found = _checkpoints(Path(folder))
+    return found[-1] if found else None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*.npz"))
+
+
+def _state(trainer: keras.Model) -> dict[str, Any]:
+    """All that a step changes, by name; weights and averages are numbered alike."""
+    state = {f"model/{i}": variable for i, variable in enumerate(trainer.trainable_variables)}
+    kept = trainer.optimizer.variables
+    averages = [variable for variable in kept if variable.path.endswith("_average")]
+    state |= {f"average/{i}": variable for i, variable in enumerate(averages)}
+    rest = [variable for variable in kept if not variable.path.endswith("_average")]
+    return state | {f"optimizer/{i}": variable for i, variable in enumerate(rest)} | {"seed": trainer.noise_seed.state}
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+            return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"cannot read {path}: {error}. Delete it to go on from the one before.") from error
-    variables = _state_variables(trainer)
+
+
+def _assign(variables: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) -> None:
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    found = {name: array.shape for name, array in arrays.items() if name in shapes}
-    if found != shapes:
-        wrong = sorted(name for name in shapes if found.get(name) != shapes[name])
+    wrong = sorted(name for name, shape in shapes.items() if name not in arrays or arrays[name].shape != shape)
+    if wrong:
         raise CheckpointError(
             f"{path} belongs to another model or optimizer: {len(wrong)} of {len(shapes)} arrays are missing or have "
             f"another shape, the first is {wrong[0]}. Use another folder, or the configuration it was written with."
         )
     for name, variable in variables.items():
         variable.assign(arrays[name])
-    return int(arrays["step"]), arrays["history/step"].astype(int).tolist(), arrays["history/loss"].tolist()
-
-
-def last_checkpoint(folder) -> pathlib.Path | None:
-    """The newest checkpoint in a folder, or None."""
-    found = _checkpoints(pathlib.Path(folder))
-    return found[-1] if found else None
-
-
-def _checkpoints(folder):
-    return sorted(folder.glob("step-*.npz"))
-
-
-def _state_variables(trainer):
-    variables = {f"branch/{i}": variable for i, variable in enumerate(trainer.controlnet.variables)}
-    variables |= {f"decoder/{i}": variable for i, variable in enumerate(trainer.decoder_variables)}
-    variables |= {f"optimizer/{i}": variable for i, variable in enumerate(trainer.optimizer.variables)}
-    return {**variables, "noise_seed": trainer.noise_seed.state}
-
-
-# The branch in diffusers' layout --------------------------------------------------------------------------------------
-
-
-def save_controlnet(controlnet: keras.Model, path, dtype: str = "float32") -> None:
-    """Write the branch alone, in diffusers' names, as safetensors."""
-    arrays = {name: np.ascontiguousarray(a, dtype) for name, a in controlnet_state_dict(controlnet).items()}
-    with _written_whole(pathlib.Path(path)) as temporary:
-        save_file(arrays, temporary, metadata={"format": "pt"})
-
-
-def load_controlnet(controlnet: keras.Model, path) -> None:
-    """Read a file of :func:`save_controlnet` or diffusers' ``diffusion_pytorch_model.safetensors`` into the branch."""
-    path = pathlib.Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"there is no file {path}; expected a ControlNet in safetensors format.")
-    try:
-        arrays = load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"cannot read {path}: {error}.") from error
-    set_controlnet_state_dict(controlnet, arrays)
-
-
-def controlnet_state_dict(controlnet: keras.Model) -> dict[str, np.ndarray]:
-    """The branch's weights by diffusers' names, in PyTorch's axis order."""
-    return {
-        name: _to_torch(np.asarray(ops.convert_to_numpy(variable)), kind)
-        for name, variable, kind in _named_variables(controlnet)
-    }
-
-
-def set_controlnet_state_dict(controlnet: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    """Set the branch's weights from arrays by diffusers' names; every name and shape must fit."""
-    named = list(_named_variables(controlnet))
-    expected = {name for name, _, _ in named}
-    if expected != set(arrays):
-        raise CheckpointError(
-            f"the file does not fit this ControlNet: missing {sorted(expected - set(arrays))[:3]}, "
-            f"not known here {sorted(set(arrays) - expected)[:3]} "
-            f"({len(expected - set(arrays))} and {len(set(arrays) - expected)} names)."
-        )
-    values = []
-    for name, variable, kind in named:
-        value = _from_torch(np.asarray(arrays[name]), kind, variable.shape)
-        if value.shape != tuple(variable.shape):
-            raise CheckpointError(f"{name} has shape {arrays[name].shape}, which does not fit {tuple(variable.shape)}.")
-        values.append(value)
-    for (_, variable, _), value in zip(named, values, strict=True):
-        variable.assign(value.astype("float32"))
-
-
-def _to_torch(array, kind):
-    if kind == "conv":
-        return array.transpose(3, 2, 0, 1)
-    return array.T if kind == "dense" else array
-
-
-def _from_torch(array, kind, shape):
-    if kind == "conv" and array.ndim == 2:  # the public files keep some 1x1 convolutions as matrices
-        array = array[:, :, None, None]
-    if kind == "dense" and array.ndim == 4:
-        array = array[:, :, 0, 0]
-    if kind == "conv" and array.ndim == 4:
-        return array.transpose(2, 3, 1, 0)
-    return array.T if kind == "dense" and array.ndim == 2 else array
-
-
-def _named_variables(controlnet):
-    """Triples (diffusers' name, variable, kind), kind one of "conv", "dense" and "vector"."""
-    seen = 0
-    for layer, name in _named_layers(controlnet):
-        for label, variable in _weights_of(layer):
-            seen += 1
-            ndim = len(variable.shape)
-            yield f"{name}.{label}", variable, {4: "conv", 2: "dense"}.get(ndim, "vector")
-    if seen != len(controlnet.weights):
-        raise CheckpointError(f"{controlnet.name!r} has {len(controlnet.weights)} weights, only {seen} have a name.")
-
-
-def _weights_of(layer):
-    if isinstance(layer, PaddedConv2D):
-        layer = layer.conv2d
-    if isinstance(layer, (layers.GroupNormalization, layers.LayerNormalization)):
-        return [("weight", layer.gamma), ("bias", layer.beta)]
-    return [("weight", layer.kernel)] + ([("bias", layer.bias)] if layer.use_bias else [])
-
-
-def _named_layers(controlnet):
-    """Pairs (layer with weights, diffusers' name) of a branch from ``build_controlnet``."""
-    yield controlnet.get_layer("time_0"), "time_embedding.linear_1"
-    yield controlnet.get_layer("time_2"), "time_embedding.linear_2"
-    blocks = _control_blocks(controlnet)
-    level, resnets = 0, 0
-    for index, block in enumerate(blocks[:-1]):
-        first = block[0]
-        if index == 0:
-            yield first, "conv_in"
-        elif isinstance(first, PaddedConv2D):
-            yield first, f"down_blocks.{level}.downsamplers.0.conv"
-            level, resnets = level + 1, 0
-        else:
-            for layer in block:
-                yield from _block_layers(layer, f"down_blocks.{level}", resnets)
-            resnets += 1
-    for layer, position in zip(blocks[-1], (0, 0, 1), strict=True):
-        yield from _block_layers(layer, "mid_block", position)
-    yield from _hint_layers(controlnet)
-    for index in range(len(blocks) - 1):
-        yield controlnet.get_layer(f"zero_{index}"), f"controlnet_down_blocks.{index}"
-    yield controlnet.get_layer(f"zero_{len(blocks) - 1}"), "controlnet_mid_block"
-
-
-def _control_blocks(controlnet):
-    """The copied layers of each residual: encoder blocks in order, then the middle."""
-    blocks: dict = {}
-    for layer in controlnet.layers:
-        stage, _, rest = layer.name.partition("_")
-        if stage in ("encoder", "middle"):
-            inner = layer.layer if isinstance(layer, Remat) else layer
-            blocks.setdefault(int(rest.split("_")[0]) if stage == "encoder" else stage, []).append(inner)
-    return [blocks[key] for key in sorted(blocks.keys() - {"middle"})] + [blocks["middle"]]
-
-
-def _block_layers(layer, prefix, position):
-    if isinstance(layer, ResBlock):
-        prefix = f"{prefix}.resnets.{position}"
-        yield layer.entry_flow[0], f"{prefix}.norm1"
-        yield layer.entry_flow[2], f"{prefix}.conv1"
-        yield layer.embedding_flow[1], f"{prefix}.time_emb_proj"
-        yield layer.exit_flow[0], f"{prefix}.norm2"
-        yield layer.exit_flow[2], f"{prefix}.conv2"
-        if isinstance(layer.residual_projection, PaddedConv2D):
-            yield layer.residual_projection, f"{prefix}.conv_shortcut"
-    elif isinstance(layer, SpatialTransformer):
-        prefix = f"{prefix}.attentions.{position}"
-        block = layer.transformer_block
-        yield layer.norm, f"{prefix}.norm"
-        yield layer.proj1, f"{prefix}.proj_in"
-        for number, attention in ((1, block.attn1), (2, block.attn2)):
-            for label in ("q", "k", "v"):
-                yield getattr(attention, f"to_{label}"), f"{prefix}.transformer_blocks.0.attn{number}.to_{label}"
-            yield attention.out_proj, f"{prefix}.transformer_blocks.0.attn{number}.to_out.0"
-        for number in (1, 2, 3):
-            yield getattr(block, f"norm{number}"), f"{prefix}.transformer_blocks.0.norm{number}"
-        yield block.geglu.dense, f"{prefix}.transformer_blocks.0.ff.net.0.proj"
-        yield block.dense, f"{prefix}.transformer_blocks.0.ff.net.2"
-        yield layer.proj2, f"{prefix}.proj_out"
-
-
-def _hint_layers(controlnet):
-    hint = [layer for layer in controlnet.layers if layer.name.startswith("hint_")]
-    hint.sort(key=lambda layer: int(layer.name.removeprefix("hint_")))
-    yield hint[0], "controlnet_cond_embedding.conv_in"
-    for index, layer in enumerate(hint[1:-1]):
-        yield layer, f"controlnet_cond_embedding.blocks.{index}"
-    yield hint[-1], "controlnet_cond_embedding.conv_out"

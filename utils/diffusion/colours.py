@@ -1,6 +1,7 @@
 """Names of colours: the eleven basic colour terms, and which of them an RGB value is nearest to in CIELAB."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # The first shade of a name is the one to paint with, the others widen what the name covers.
 COLOURS = {
@@ -53,7 +54,7 @@ def name_colours(rgb: np.ndarray) -> np.ndarray:
     return _NAMES[distance.argmin(-1)]
 
 
-def name_colour(rgb: np.ndarray) -> str:
+def name_colour(rgb: ArrayLike) -> str:
     return str(name_colours(np.asarray(rgb)))
 
 

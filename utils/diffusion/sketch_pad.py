@@ -6,6 +6,7 @@ depend on what the browser sends back.
 
 import io
 import os
+import traceback
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ from ipywidgets import HTML, Button, HBox, Image, Text, VBox
 from PIL import Image as Picture
 from PIL import ImageDraw
 
+SIDE = 260  # of the canvas on the screen
+LINE_WIDTH = 1.6 / 64  # of a sketch's side: as wide as the lines that the small model was trained on
 SMOOTH = 8  # a sketch is drawn this many times larger and then made smaller, so that its lines have soft edges
 
 
@@ -83,10 +86,6 @@ class SketchPad:
         Side of the sketch in pixels.
     caption : str
         What stands in the field at first.
-    line_width : float
-        Of the sketch, in its pixels: that of the sketches that the model was trained on.
-    side : int
-        Side of the canvas on the screen.
 
     Attributes
     ----------
@@ -99,20 +98,18 @@ class SketchPad:
     def __init__(
         self,
         make_pictures: Callable[[np.ndarray, str], np.ndarray],
-        size: int = 64,
+        size: int,
         caption: str = "",
-        line_width: float = 1.6,
-        side: int = 260,
     ):
-        self.make_pictures, self.size, self.line_width, self.side = make_pictures, size, line_width, side
+        self.make_pictures, self.size = make_pictures, size
         self.strokes: list[list[tuple[float, float]]] = []
         self._drawing = False
-        self.canvas = Canvas(width=side, height=side, layout={"border": "1px solid #777777"})
+        self.canvas = Canvas(width=SIDE, height=SIDE, layout={"border": "1px solid #777777"})
         self.canvas.on_mouse_down(self._down)
         self.canvas.on_mouse_move(self._move)
         self.canvas.on_mouse_up(self._up)
         self.canvas.on_mouse_out(self._up)
-        self.caption = Text(value=caption, description="Caption:", layout={"width": f"{2 * side}px"})
+        self.caption = Text(value=caption, description="Caption:", layout={"width": f"{2 * SIDE}px"})
         self.clear_button = Button(description="Clear")
         self.clear_button.on_click(lambda _: self.clear())
         self.make_button = Button(description="Make the picture", button_style="primary")
@@ -123,30 +120,30 @@ class SketchPad:
         self.widget = VBox([HBox([self.canvas, self.result]), self.caption, buttons, self.message])
         self.clear()
 
-    def _down(self, x, y):
+    def _down(self, x: float, y: float) -> None:
         self._drawing = True
         self.strokes.append([(x, y)])
 
-    def _move(self, x, y):
+    def _move(self, x: float, y: float) -> None:
         if self._drawing:
             self.canvas.stroke_line(*self.strokes[-1][-1], x, y)
             self.strokes[-1].append((x, y))
 
-    def _up(self, x, y):
+    def _up(self, x: float, y: float) -> None:
         self._drawing = False
 
     def clear(self) -> None:
         """Empty the canvas and forget the strokes."""
         self.strokes.clear()
         self.canvas.fill_style = "white"
-        self.canvas.fill_rect(0, 0, self.side, self.side)
+        self.canvas.fill_rect(0, 0, SIDE, SIDE)
         self.canvas.stroke_style = "black"
-        self.canvas.line_width = self.line_width * self.side / self.size
+        self.canvas.line_width = LINE_WIDTH * SIDE
         self.canvas.line_cap = "round"
 
     def sketch(self) -> np.ndarray:
         """Return what was drawn, uint8 (size, size, 3), black on white."""
-        return draw_strokes(self.strokes, self.size, self.side, self.line_width)
+        return draw_strokes(self.strokes, self.size, SIDE, LINE_WIDTH * self.size)
 
     def make(self) -> None:
         """Make the pictures of the sketch and the caption and show them; an error is shown, too."""
@@ -157,10 +154,11 @@ class SketchPad:
         self.make_button.disabled = True
         try:
             pictures = self.make_pictures(self.sketch(), self.caption.value)
-        except Exception as error:
-            self.message.value = f"No picture could be made: {error}"
+        except Exception as error:  # shown beside the canvas, where an error of a button would be lost
+            traceback.print_exc()
+            self.message.value = f"No picture could be made: {type(error).__name__}: {error}"
         else:
-            self.result.value = picture_row(pictures, self.side)
+            self.result.value = picture_row(pictures, SIDE)
             self.result.layout.visibility = "visible"
             self.message.value = f"{len(pictures)} pictures from {len(pictures)} different noises."
         finally:

@@ -1,0 +1,178 @@
+"""Cells of a notebook: read from a student's file, looked at as code, run."""
+
+import ast
+import json
+import linecache
+import symtable
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what ast.parse raises for strange sources
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The parts of a student's cell that matter, of the types that they should have.
+
+    `kind` is code, markdown or raw; `grade_id` is nbgrader's, None where there is none; `checksum` is the one that the
+    release put in, "" where there is none.
+    """
+
+    kind: str
+    source: str
+    grade_id: str | None = None
+    checksum: str = ""
+
+
+class NotANotebook(ValueError):
+    """The bytes are not a notebook; the message says why."""
+
+
+def nbgrader_metadata(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = cell.get("metadata")
+    own = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    return own if isinstance(own, dict) else {}
+
+
+def grade_id(cell: Mapping[str, Any]) -> str | None:
+    """Return the nbgrader id of a cell, None where it has none; copes with any metadata a student may have made."""
+    name = nbgrader_metadata(cell).get("grade_id")
+    return name if isinstance(name, str) else None
+
+
+def parse(data: bytes) -> tuple[list[Cell], list[str]]:
+    """Return the cells of a notebook given as bytes, and notes on its encoding.
+
+    Reads only what grading needs, so that damage elsewhere (duplicate cell ids, an unknown kernel, broken outputs) does
+    not matter.
+
+    Raises
+    ------
+    NotANotebook
+        The bytes are no notebook of format 4.
+    """
+    text, notes = decode(data)
+    try:
+        notebook = json.loads(text)
+    except RecursionError:
+        raise NotANotebook("is nested too deeply for a notebook") from None
+    except ValueError as error:
+        raise NotANotebook(f"is not a Jupyter notebook: not valid JSON ({error})") from None
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    if isinstance(notebook, dict) and cells is None and isinstance(notebook.get("worksheets"), list):
+        raise NotANotebook("is in the notebook format 3 or older: open and save it in JupyterLab")
+    if not isinstance(cells, list):
+        raise NotANotebook("is not a Jupyter notebook: it has no list of cells")
+    return [tidy(cell) for cell in cells if isinstance(cell, dict)], notes
+
+
+def decode(data: bytes) -> tuple[str, list[str]]:
+    """Return the text in `data` and what is to be noted about its encoding."""
+    if not data.strip():
+        raise NotANotebook("is empty")
+    notes: list[str] = []
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding, notes = "utf-16", ["was saved as UTF-16"]
+    elif data[:3] == b"\xef\xbb\xbf":
+        encoding, notes = "utf-8-sig", ["begins with a byte-order mark"]
+    else:
+        encoding = "utf-8"
+    try:
+        return data.decode(encoding), notes
+    except UnicodeError as error:
+        where = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
+        raise NotANotebook(f"is not encoded as UTF-8{where}") from None
+
+
+def tidy(cell: dict[str, Any]) -> Cell:
+    """Return a cell of a notebook's JSON as a Cell, whatever its values are."""
+    source = cell.get("source", "")
+    if isinstance(source, list):
+        source = "".join(part for part in source if isinstance(part, str))
+    source = source if isinstance(source, str) else ""
+    source = source.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode("utf-8")
+    kind = cell.get("cell_type")
+    checksum = nbgrader_metadata(cell).get("checksum")
+    return Cell(
+        str(kind) if kind in ("code", "markdown", "raw") else "raw",
+        source,
+        grade_id(cell),
+        checksum if isinstance(checksum, str) else "",
+    )
+
+
+def statements(source: str) -> list[ast.stmt]:
+    """Return the statements of a cell; none if it does not parse."""
+    try:
+        return ast.parse(source).body
+    except UNREADABLE:
+        return []
+
+
+def bound_names(source: str) -> frozenset[str]:
+    """Return the names that the statements of a cell bind at its top level; none if it does not parse."""
+    return frozenset(name for statement in statements(source) for name in statement_names(statement))
+
+
+def statement_names(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that one statement binds in its own scope."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+    elif isinstance(statement, ast.Import | ast.ImportFrom):
+        yield from ((alias.asname or alias.name).partition(".")[0] for alias in statement.names)
+    else:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.id
+
+
+def global_names(source: str) -> set[str]:
+    """Return the names that the code of a cell looks up outside of its functions and does not define itself."""
+    try:
+        top = symtable.symtable(source, "cell", "exec")
+    except UNREADABLE:
+        return set()
+    tables, found = [top], set()
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and (table is top or s.is_global())}
+    return found - bound_names(source)
+
+
+def imports(source: str) -> list[str]:
+    """Return the modules that the code of a cell imports; `from utils import x` is the module `utils.x`."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "utils":
+            found += [f"utils.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append(node.module)
+    return found
+
+
+def run(source: str, namespace: dict[str, Any]) -> Any:
+    """Execute the source of a cell in `namespace` and return the value of its last expression, or None."""
+    file = f"<cell {next(_numbers)}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for messages that quote it
+    body = ast.parse(source, file).body
+    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
+    exec(compile(ast.Module(body, []), file, "exec"), namespace)
+    return eval(compile(ast.Expression(last.value), file, "eval"), namespace) if isinstance(last, ast.Expr) else None
+
+
+def explain(error: BaseException) -> str:
+    """Return one line about an exception that a cell raised: its type, its message, and the line of the cell."""
+    try:
+        text = " ".join(str(error).split())[:300]
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("<cell")]
+        where = f" at `{frames[-1].line}`" if frames and frames[-1].line else ""
+    except BaseException:  # the exception's class is the student's own
+        text, where = "", ""
+    return f"{type.__getattribute__(type(error), '__name__')}{where}: {text}"

@@ -1,0 +1,124 @@
+"""From the files of a class to jobs: which lecture a file belongs to, what it answers, which version counts."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from utils.course import review
+from utils.course.answers import find_answers
+from utils.course.cells import Cell, NotANotebook, bound_names, parse
+from utils.course.exercises import Course, Lecture
+from utils.course.records import REVIEW, Job, Status, internal_error
+from utils.course.submissions import File
+
+VERSION = 1  # raise it when grading itself changes: every submission is then graded anew
+Versions = list[tuple[File, list[Cell]]]  # what a student handed in for one lecture
+
+
+def take_in(files: list[File], course: Course, log: Path) -> tuple[list[Job], list[Status]]:
+    """Return the jobs, and the statuses of the files that nothing can be graded of.
+
+    A fault of this program is no fault of the student's: its traceback goes to `log`, and the other files go on.
+    """
+    work: dict[tuple[str, str], Versions] = {}
+    jobs, rejects = [], []
+    for file in files:
+        name = known_name(file, course)
+        try:
+            cells, problem, found = read(file, name, course)
+        except Exception as error:
+            rejects.append(internal_error(error, Status(file.student, name or "", file.name), log))
+            continue
+        if problem or found is None:
+            rejects.append(rejected(file, found or name, problem))
+        else:
+            work.setdefault((file.student, found), []).append((file, cells))
+    for (student, name), versions in work.items():
+        try:
+            jobs.append(plan(versions, course[name]))
+        except Exception as error:
+            rejects.append(internal_error(error, Status(student, name, versions[-1][0].name), log))
+    return jobs, rejects
+
+
+def known_name(file: File, course: Course) -> str | None:
+    """Return the lecture that a file's name names, tolerating copies: `01_x (1)`, `01_x-Copy1`, `Anna_01_x`."""
+    stem = Path(file.name).name.lower()
+    found = [name for name, lecture in course.items() if lecture.path.stem.lower() in stem]
+    return found[0] if len(found) == 1 else None
+
+
+def read(file: File, name: str | None, course: Course) -> tuple[list[Cell], str, str | None]:
+    """Return the cells of a file, the problem with it ("" if there is none), and the lecture that it belongs to.
+
+    `name` is the lecture that the file's name names.
+    """
+    if file.error is not None:
+        raise file.error
+    if file.problem:
+        return [], file.problem, name
+    try:
+        cells, notes = parse(file.data)
+    except NotANotebook as error:
+        return [], str(error), name
+    file.notes += notes
+    found = recognise(cells, course)
+    if found is None:
+        return cells, no_lecture(cells, name), name
+    if found != name:
+        file.notes.append(f"recognised by its exercises as {found}")
+    return cells, "", found
+
+
+def overlap(cells: list[Cell], lecture: Lecture) -> int:
+    """Return how many of the exercises of `lecture` the notebook holds, found by id or by the name they define."""
+    ids = {cell.grade_id for cell in cells} - {"debug"}  # every lecture has a `debug`
+    names = frozenset().union(*(bound_names(cell.source) for cell in cells if cell.kind == "code"))
+    return sum(exercise.name in ids or bool(exercise.defines & names) for exercise in lecture.exercises)
+
+
+def recognise(cells: list[Cell], course: Course) -> str | None:
+    """Return the name of the lecture of which `cells` hold at least half of the exercises, else None."""
+    shares = {name: overlap(cells, lecture) / max(1, len(lecture.exercises)) for name, lecture in course.items()}
+    best = max(shares, key=lambda name: shares[name], default=None)
+    return best if best and shares[best] >= 0.5 else None
+
+
+def no_lecture(cells: list[Cell], name: str | None) -> str:
+    if not any(cell.source.strip() for cell in cells):
+        return "is an empty notebook"
+    return f"holds too few exercises of {name}" if name else "is not a notebook of this course: none of its exercises"
+
+
+def rejected(file: File, name: str | None, problem: str) -> Status:
+    """Return the status of a file that nothing can be graded of."""
+    reasons = [f"{file.name or 'the folder'} {problem}"]
+    return Status(file.student, name or "", file.name, status=REVIEW, reasons=reasons, notes=file.notes)
+
+
+def plan(versions: Versions, lecture: Lecture) -> Job:
+    """Return the job for what a student handed in for a lecture: the last version counts."""
+    digests = list(dict.fromkeys(file.digest for file, _ in versions))
+    file, cells = versions[-1]
+    answers = find_answers(cells, lecture)
+    if len(digests) > 1:
+        names = ", ".join(f.name for f, _ in versions)
+        answers.reasons.append(f"{len(digests)} different files for one notebook ({names}); {file.name} was graded")
+    for exercise, source in answers.cells:
+        if found := review.suspicious(source):
+            for owner in [exercise] if exercise else [e.name for e in lecture.exercises]:
+                answers.suspicions.setdefault(owner, []).extend(found)
+    state = [VERSION, lecture.key, digests, *([file.late, file.handed_in] if file.late or file.handed_in else [])]
+    begun = Status(
+        file.student,
+        lecture.name,
+        file.name,
+        submission=file.digest,
+        key=hashlib.sha256(json.dumps(state).encode()).hexdigest(),
+        late=file.late,
+        handed_in=file.handed_in,
+        written=answers.written,
+        reasons=answers.reasons,
+        notes=list(dict.fromkeys(note for f, _ in versions for note in f.notes)) + answers.notes,
+    )
+    return Job(begun, tuple(answers.cells), answers.suspicions)

@@ -1,0 +1,125 @@
+"""What passes through grading: the job that intake makes of a submission, and the status that comes of it.
+
+A status is saved as one JSON file; a batch that was stopped goes on from these files.
+"""
+
+import hashlib
+import json
+import sys
+import traceback
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from utils.files import write_text
+
+GRADED, REVIEW, ERROR = "graded", "needs review", "error"
+Kind = TypeVar("Kind")
+
+
+@dataclass
+class ExerciseResult:
+    """What became of one exercise. `score` is 0 while a person has to look; `provisional` is what the tests gave."""
+
+    status: str = "failed"  # passed, failed, not attempted
+    line: str = ""  # what checks.grade printed
+    suspicions: list[str] = field(default_factory=list)
+    points: float = 0.0
+    provisional: float = 0.0
+    score: float = 0.0
+    source: str = ""
+
+
+@dataclass
+class Status:
+    """What became of one notebook of one student, or of a file that nothing can be graded of (`key` is then empty).
+
+    `status` is graded, needs review, or error: the course or the machine is at fault, and the next batch tries again.
+    `late` is what the platform says; `handed_in` is nbgrader's time stamp.
+    """
+
+    student: str = ""
+    notebook: str = ""
+    file: str = ""
+    submission: str = ""  # SHA-256 of the file
+    key: str = ""  # changes with anything that could change the result
+    late: bool = False
+    handed_in: str = ""
+    written: dict[str, str] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    status: str = REVIEW
+    exercises: dict[str, ExerciseResult] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """The answers of one student to one notebook: plain values, which may travel to another machine."""
+
+    begun: Status  # what is known of the result before anything has run
+    cells: tuple[tuple[str, str], ...]  # (exercise or "" for other cells, source), in the order to run them in
+    suspicions: dict[str, list[str]]  # exercise -> what its cells do that no answer needs
+
+
+def status_path(folder: Path, student: str, notebook: str) -> Path:
+    """Return where a status is kept. A student's name may hold any character: readable, unique, short."""
+    names = [student, notebook]
+    text = "-".join("".join(c if c.isascii() and c.isalnum() else "_" for c in name)[:40] for name in names)
+    return folder / f"{text}-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:10]}.json"
+
+
+def save(path: Path, value: Status | list[Status]) -> None:
+    """Write a status or a list of them as JSON."""
+    plain = asdict(value) if isinstance(value, Status) else [asdict(status) for status in value]
+    write_text(path, json.dumps(plain, indent=1, ensure_ascii=True))
+
+
+def read_status(path: Path) -> Status:
+    """Return the status in the file `path`.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+        The file cannot be opened.
+    ValueError
+        The file is damaged or was written by another version.
+    """
+    data = json.loads(path.read_text(encoding="utf-8"))
+    status = built(Status, data)
+    status.exercises = {name: built(ExerciseResult, row) for name, row in status.exercises.items()}
+    return status
+
+
+def built(kind: type[Kind], data: object) -> Kind:
+    """Return the dataclass `kind` with the values of a JSON object; ValueError if they do not fit."""
+    if not isinstance(data, dict):
+        raise ValueError(f"found {type(data).__name__} where a {kind.__name__} was expected")
+    result = kind()
+    for name, value in data.items():
+        wanted = type(getattr(result, name, None))
+        if wanted is type(None) or not isinstance(value, (float, int) if wanted is float else wanted):
+            raise ValueError(f"{name!r} of a {kind.__name__} is {str(value)[:40]!r}")
+        setattr(result, name, value)
+    return result
+
+
+def finished(folder: Path, job: Job) -> Status | None:
+    """Return the status that an earlier batch has saved for this very job, None if there is none."""
+    path = status_path(folder, job.begun.student, job.begun.notebook)
+    try:
+        status = read_status(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        print(f"{path} is damaged ({error}): graded anew.", file=sys.stderr)
+        return None
+    return status if status.key == job.begun.key else None
+
+
+def internal_error(error: BaseException, begun: Status, log: Path) -> Status:
+    """Append the traceback of `error`, a fault of the course's, to `log`; return the status that says so."""
+    with open(log, "a", encoding="utf-8") as file:
+        file.write(f"{begun.student} | {begun.notebook} | {begun.file}\n{''.join(traceback.format_exception(error))}\n")
+    reason = f"the grader stopped: {type(error).__name__}: {error}. The traceback is in {log}"
+    return replace(begun, status=ERROR, reasons=[reason], exercises={}, key="")

@@ -1,0 +1,1 @@
+"""The small model's training: `python -m utils.diffusion.pretrain STEP --cache FOLDER`."""
