@@ -318,7 +318,8 @@ def _refuse(value: Any, wanted: str, name: str) -> NoReturn:
     advice = ""
     if wanted == "a NumPy array" and (isinstance(value, list | tuple) or hasattr(value, "__array__")):
         advice = ": np.asarray(...) makes one of it"
-    raise AssertionError(f"{_label(name)}expected {wanted}, got {_a(type(value).__name__)}{advice}")
+    got = "a NumPy array" if isinstance(value, np.ndarray) else _a(type(value).__name__)
+    raise AssertionError(f"{_label(name)}expected {wanted}, got {got}{advice}")
 
 
 def _label(name: str) -> str:

@@ -174,6 +174,8 @@ def test_tensors_are_no_arrays_on_either_backend():
     import keras
 
     assert "expected a NumPy array, got a" in refusal(checks.expect_array, keras.ops.ones(2))
+    assert checks.expect_array(checks.from_tensor(keras.ops.ones(2)), (2,), "float").tolist() == [1, 1]
+    assert checks.from_tensor([1.0]) == [1.0] and checks.from_tensor(None) is None
 
 
 @pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.array(2.0)])
