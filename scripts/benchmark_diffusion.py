@@ -37,7 +37,8 @@ minute before the first step; and on CPUs JAX's convolutions are slower than Ten
 (forward, gradient of the input, of the weights): 15, 47 and 66 ms in TensorFlow, 47, 143 and 100 ms in JAX; on a batch
 of 16 of 16x16x64: 2.3, 4.0 and 4.6 against 3.0, 6.1 and 7.5 ms. That is not ours to mend. No GPU was measured.
 
-The pipeline, the assignment's 2,272 pairs of 64x64, batch 8, pictures a second: decoded one by one and then shuffled
+The pipeline with TensorFlow's decoder (today it is Pillow's, in `images.py`; not measured again on a quiet machine),
+the assignment's 2,272 pairs of 64x64, batch 8, pictures a second: decoded one by one and then shuffled
 (the naive order) 1,180, with 0.86 s before the first batch; shuffled, then decoded one by one 1,240 (0.20 s); with
 prefetch 1,600; also decoded in parallel 1,820; from the cache 4,370 (0.03 s).
 """

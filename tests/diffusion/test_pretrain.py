@@ -15,6 +15,15 @@ from utils.diffusion.trainers import CaptionTrainer
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eagerly():
+    """Compiling takes longer than the few steps of these tests."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")

@@ -134,9 +134,13 @@ class SmallModelConfig:
 
     def build_vae(self) -> tuple[keras.Model, keras.Model]:
         """Build encoder and decoder with random weights; latents are as the encoder makes them, not normalised."""
-        size, widths, channels = self.image_size, self.vae_widths, self.latent_channels
-        encoder = build_encoder(size, widths, self.encoder_blocks, channels, self.encoder_groups)
-        return encoder, build_decoder(size, widths, self.decoder_blocks, channels, self.decoder_groups)
+        sizes: dict[str, Any] = {
+            "size": self.image_size,
+            "widths": self.vae_widths,
+            "latent_channels": self.latent_channels,
+        }
+        encoder = build_encoder(**sizes, blocks=self.encoder_blocks, groups=self.encoder_groups)
+        return encoder, build_decoder(**sizes, blocks=self.decoder_blocks, groups=self.decoder_groups)
 
 
 def build_small_model(config: SmallModelConfig) -> LatentDiffusion:
