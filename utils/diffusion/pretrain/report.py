@@ -140,11 +140,12 @@ def draw_curves(cache: Path, path: Path) -> None:
 def draw_samples(cache: Path, model: SketchToImage, path: Path, count: int = 12) -> None:
     """Draw, for the first held-out things: the picture, the same through the VAE, and two samples of its caption."""
     held_out = data.read_held_out(cache, count)
+    count = len(held_out.captions)
     rows = {"picture": held_out.images, "through the VAE": _reconstruct(model.diffusion, held_out.images)}
     for seed in (0, 1):
         rows[f"caption, seed {seed}"] = model.generate(held_out.captions, seed=seed)
     figure = Figure(figsize=(1.1 * count, 5.4), layout="constrained")
-    axes = figure.subplots(len(rows), count)
+    axes = figure.subplots(len(rows), count, squeeze=False)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
         for axis, picture in zip(line, pictures, strict=True):
             axis.imshow(picture, interpolation="nearest")
