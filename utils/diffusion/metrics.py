@@ -49,8 +49,20 @@ def edge_f1(generated: np.ndarray, truth: np.ndarray, tolerance: int = 1) -> flo
 
 def border_colour(picture: np.ndarray) -> np.ndarray:
     """Return the median RGB of a picture's outermost pixels, shape (3,): its background."""
-    border = np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
-    return np.median(border, axis=0)
+    return np.median(_border(picture), axis=0)
+
+
+def border_std(pictures: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each picture's outermost pixels in [0, 255], mean over RGB, shape (n,).
+
+    The background of our pictures is plain: whatever is above the true pictures' value is an unquiet background.
+    """
+    _check_pictures(pictures)
+    return np.array([_border(picture).std(axis=0).mean() for picture in pictures])
+
+
+def _border(picture: np.ndarray) -> np.ndarray:
+    return np.concatenate([picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1]])
 
 
 def silhouette(picture: np.ndarray) -> np.ndarray:
