@@ -50,7 +50,7 @@ def evaluate(cache: Path, weights: Path, count: int = THINGS, seeds: int = SEEDS
         "silhouette_share": [silhouette[f"normalised{end}"] for end in ("", "_low", "_high")],
         "main_colour_control": control["captions"]["control"]["main_colour"],
         "frame_std_ratio": control["frame_std_ratio"],
-        "fresh_share": fresh_share(cache, model, min(count, FRESH_THINGS), seeds),
+        "fresh_share": fresh_share(cache, model, FRESH, min(count, FRESH_THINGS), seeds),
     }
     path = weights / RESULTS_FILE
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -115,9 +115,9 @@ def frame_ratio(drawn: np.ndarray, truth: np.ndarray) -> list[float]:
 
 
 def fresh_share(
-    cache: Path, model: SketchToImage, count: int = FRESH_THINGS, seeds: int = SEEDS, config: TrainingConfig = FRESH
+    cache: Path, model: SketchToImage, config: TrainingConfig, count: int = FRESH_THINGS, seeds: int = SEEDS
 ) -> list[float]:
-    """Train a fresh branch as the notebook does; return its share of the silhouettes' range, [value, low, high]."""
+    """Train a fresh branch; return its share of the silhouettes' range on things never seen, [value, low, high]."""
     if model.config is None:
         raise ValueError("fresh_share: only a small model with its configuration has cached latents.")
     student = model.untrained()

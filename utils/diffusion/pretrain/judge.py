@@ -87,14 +87,16 @@ def train_judge(cache: Path, epochs: int = EPOCHS) -> float:
     _compile(judge, steps, epochs)
     if (cache / FILE).is_file():
         judge.load_weights(cache / FILE)
-    share = 0.0
+
+    def share() -> float:
+        return float((places(judge, photos[unseen], numbers[unseen]) == 0).mean())
+
     for epoch in range(int(judge.optimizer.iterations) // steps, epochs):
         losses = [judge.train_on_batch(*batch) for batch in _batches(photos, numbers, seen, epoch)]
         with replacing(cache / FILE) as temporary:
             judge.save_weights(temporary)
-        share = float((places(judge, photos[unseen], numbers[unseen]) == 0).mean())
-        print(f"epoch {epoch + 1}: loss {np.mean(losses):.3f}, right on variants never seen {share:.4f}", flush=True)
-    return share
+        print(f"epoch {epoch + 1}: loss {np.mean(losses):.3f}, right on variants never seen {share():.4f}", flush=True)
+    return share()
 
 
 def _compile(judge: keras.Model, steps: int, epochs: int) -> None:
