@@ -23,7 +23,7 @@ test: $(INSTALLED)  ## everything that CI checks, with the network cut off where
 
 checks: lint
 	pytest --nbval-lax -m 'not slow' -n $(JOBS) --dist loadfile --cov=utils --cov-report=term:skip-covered \
-	  tests $(wildcard lectures assignment)
+	  tests $(wildcard try_it.ipynb lectures assignment)
 
 QUICK := $(filter-out tests/core/test_runtime.py tests/core/test_datasets.py, $(wildcard tests/core/*.py)) tests/lectures/test_structure.py \
   tests/test_readme.py tests/test_links.py

@@ -93,7 +93,10 @@ def main() -> None:
     parser.add_argument("--no-self-checks", action="store_true", help="exam questions without the points to name")
     options = parser.parse_args()
     root = Path.cwd()
-    notebooks = [path for name in ASSIGNMENTS for path in sorted((root / name).glob("*.ipynb"))]
+    notebooks = [
+        root / "try_it.ipynb",
+        *(path for name in ASSIGNMENTS for path in sorted((root / name).glob("*.ipynb"))),
+    ]
     source, target = root / "build/site-source", root / "build/site"
     for folder in (source, target):
         shutil.rmtree(folder, ignore_errors=True)
