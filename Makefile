@@ -12,7 +12,7 @@ INSTALLED := .venv/installed$(if $(PYTHON),-$(notdir $(PYTHON)))$(if $(GPU),-gpu
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export GRADEBOOK
 
-.PHONY: run test checks quick lint lab student site grade gradebook format pins
+.PHONY: run test checks quick lint lab student learn site grade gradebook format pins
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)  ## every notebook with papermill; results and report in build/run/
@@ -38,6 +38,9 @@ lab: $(INSTALLED)
 
 student: $(INSTALLED)  ## the versions to hand out, in student/
 	@python -m utils.course.release
+
+learn: $(INSTALLED)  ## build/learn.zip, to learn alone, with hints in steps; SOLUTIONS=no leaves hints and solutions out
+	@python -m utils.course.learn $(if $(filter no,$(SOLUTIONS)),--no-solutions)
 
 SITE := .venv/installed-site
 site: $(SITE)  ## the website, in build/site; SELF_CHECKS=no leaves the points to name of the exam questions out
