@@ -171,11 +171,13 @@ def test_judge_tells_shapes_apart_whatever_their_colours(tmp_path, monkeypatch):
     assert (judge.places(referee, photos[:8], np.full(8, 1)) > 0).all()
 
 
-def test_frame_ratio_is_one_for_true_pictures_and_grows_with_noise_on_the_border():
+def test_frame_ratio_is_one_for_true_pictures_and_grows_with_noise_there():
     truth = np.random.default_rng(0).integers(100, 120, (4, 16, 16, 3), dtype="uint8")
     assert evaluation.frame_ratio(truth[None], truth)[0] == pytest.approx(1)
     louder = (truth.astype(int) * 2 - 100).astype("uint8")
     assert evaluation.frame_ratio(louder[None], truth)[0] == pytest.approx(2, abs=1e-6)
     inner = truth.copy()
     inner[:, 1:-1, 1:-1] = 255
-    assert evaluation.frame_ratio(inner[None], truth)[0] == pytest.approx(1)
+    assert evaluation.frame_ratio(inner[None], truth)[0] == pytest.approx(1), "only the frame counts"
+    with pytest.raises(ValueError, match="measure with more things"):
+        evaluation.frame_ratio(inner[None], np.full_like(truth, 7))

@@ -109,9 +109,11 @@ def evaluate_branch(cache: Path, weights: Path, count: int = THINGS, seeds: int 
 
 
 def frame_ratio(drawn: np.ndarray, truth: np.ndarray) -> list[float]:
-    """Unquiet background: the mean `border_std` of pictures, (seeds, n, ...), over that of the true ones, (n, ...)."""
-    stds = np.stack([metrics.border_std(pictures) for pictures in drawn])
-    return numbers(metrics.bootstrap_interval(stds / metrics.border_std(truth).mean()))
+    """Unquiet background: the mean `frame_std` of pictures, (seeds, n, ...), over that of the true ones, (n, ...)."""
+    level = metrics.frame_std(truth).mean()
+    if not level > 0:
+        raise ValueError("frame_ratio: the frames of all true pictures are plain; measure with more things.")
+    return numbers(metrics.bootstrap_interval(np.stack([metrics.frame_std(pictures) for pictures in drawn]) / level))
 
 
 def fresh_share(
