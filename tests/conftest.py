@@ -13,14 +13,15 @@ os.environ.update(run.threads(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)
 
 
 class LoadNotebookScheduling(LoadFileScheduling):
-    """As `--dist loadfile`, but a file's tests of two notebooks may run on two processes.
+    """As `--dist loadfile`, but tests of the lectures on two notebooks may run on two processes.
 
-    (xdist's own way, `--dist loadgroup`, has no effect in xdist 3.8 under pytest 9.2.)
+    Not those of `tests/course`, which share a course folder that takes minutes to make. (xdist's own way,
+    `--dist loadgroup`, has no effect in xdist 3.8 under pytest 9.2.)
     """
 
     def _split_scope(self, nodeid):
         file, _, test = nodeid.partition("::")
-        return file + "".join(re.findall(r"\[.*?\.ipynb", test))
+        return file if file.startswith("tests/course/") else file + "".join(re.findall(r"\[.*?\.ipynb", test))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,6 +2,7 @@
 
 import notebooks
 
+import keras
 import pytest
 
 EXERCISES = [(name, exercise) for name in notebooks.NOTEBOOKS for exercise in notebooks.exercises(notebooks.load(name))]
@@ -50,6 +51,8 @@ def test_stub_is_not_attempted(name, case):
 
 @each(RIGHT)
 def test_every_right_answer_gets_full_points(name, case):
+    if case.name == "tensorflow_only" and keras.backend.backend() != "tensorflow":
+        pytest.skip("differentiates TensorFlow's own functions")
     exercise, points, line, _ = grade(name, case)
     assert points == exercise.points, f"{case.does}: {line}"
 
