@@ -12,7 +12,7 @@ INSTALLED := .venv/installed$(if $(PYTHON),-$(notdir $(PYTHON)))$(if $(GPU),-gpu
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export GRADEBOOK
 
-.PHONY: run test checks quick lint lab student grade gradebook format pins
+.PHONY: run test checks quick lint lab student learn site grade gradebook format pins
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)  ## every notebook with papermill; results and report in build/run/
@@ -23,7 +23,7 @@ test: $(INSTALLED)  ## everything that CI checks, with the network cut off where
 
 checks: lint
 	pytest --nbval-lax -m 'not slow' -n $(JOBS) --dist loadfile --cov=utils --cov-report=term:skip-covered \
-	  tests $(wildcard lectures assignment)
+	  tests $(wildcard try_it.ipynb lectures assignment)
 
 QUICK := $(filter-out tests/core/test_runtime.py tests/core/test_datasets.py, $(wildcard tests/core/*.py)) tests/lectures/test_structure.py \
   tests/test_readme.py tests/test_links.py
@@ -38,6 +38,17 @@ lab: $(INSTALLED)
 
 student: $(INSTALLED)  ## the versions to hand out, in student/
 	@python -m utils.course.release
+
+learn: $(INSTALLED)  ## build/learn.zip, to learn alone, with hints in steps; SOLUTIONS=no leaves hints and solutions out
+	@python -m utils.course.learn $(if $(filter no,$(SOLUTIONS)),--no-solutions)
+
+SITE := .venv/installed-site
+site: $(SITE)  ## the website, in build/site; SELF_CHECKS=no leaves the points to name of the exam questions out
+	@python -m utils.course.site $(if $(filter no,$(SELF_CHECKS)),--no-self-checks)
+
+$(SITE): $(INSTALLED) requirements/site.txt
+	.venv/bin/pip install --disable-pip-version-check -r requirements/site.txt
+	@touch $@
 
 grade: $(INSTALLED)  ## grade a class: SUBMISSIONS=folder/<student>/<notebook>.ipynb; report in build/grading/
 	@$(if $(SUBMISSIONS),,echo "Name the folder that holds one folder for each student: make grade SUBMISSIONS=folder"; exit 2;) \
@@ -55,7 +66,7 @@ pins: $(INSTALLED)  ## compile pyproject.toml to exact versions: requirements.tx
 	mkdir -p build
 	$(PINS) --extra student --extra instructor --extra dev --output-file build/pins.txt
 	(echo '-e .'; cat build/pins.txt) > requirements.txt
-	for group in student instructor dev gpu; do \
+	for group in student instructor dev site gpu; do \
 	  $(PINS) --extra $$group --constraint build/pins.txt --output-file build/$$group.txt && \
 	  (echo '-e .'; cat build/$$group.txt) > requirements/$$group.txt || exit 1; done
 

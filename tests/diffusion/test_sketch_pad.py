@@ -38,6 +38,21 @@ def test_strokes_become_a_sketch(pad):
     assert set(rows) <= {31, 32} and (columns.min(), columns.max()) == (15, 48)
 
 
+def test_a_finger_draws_what_the_mouse_draws(pad):
+    drag(pad, (65, 130), (195, 130))
+    wanted = pad.sketch()
+    pad.clear()
+    for event, touches in (
+        ("touch_start", [(65, 130)]),
+        ("touch_move", [(195, 130), (9, 9)]),  # a second finger changes nothing
+        ("touch_end", []),
+        ("touch_move", [(195, 20)]),
+    ):
+        message = {"event": event, "touches": [{"x": x, "y": y} for x, y in touches]}
+        pad.canvas._handle_frontend_event(pad.canvas, message, [])
+    assert np.array_equal(pad.sketch(), wanted)
+
+
 def test_line_width_is_that_of_the_sketch():
     thin, thick = (sketch_pad.draw_strokes([[(0, 32), (64, 32)]], 64, 64, width) for width in (1, 4))
     assert (255 - thin[:, 32, 0].astype(int)).sum() == pytest.approx(255, rel=0.2)
@@ -80,7 +95,7 @@ def test_error_is_shown(calls):
 
 
 def test_front_end_is_known_by_the_servers_session(monkeypatch):
-    for name in ("JPY_SESSION_NAME", "VSCODE_PID"):
+    for name in sketch_pad.FRONT_ENDS:
         monkeypatch.delenv(name, raising=False)
     assert not sketch_pad.has_front_end()
     monkeypatch.setenv("JPY_SESSION_NAME", "sketch.ipynb")

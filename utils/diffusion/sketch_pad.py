@@ -1,4 +1,4 @@
-"""A page on which a person draws a sketch with the mouse and gets a picture (ipycanvas).
+"""A page on which a person draws a sketch with mouse, pen or finger and gets a picture (ipycanvas).
 
 The strokes are kept as points and drawn again with Pillow at the size that the model reads, so that the sketch does not
 depend on what the browser sends back.
@@ -17,15 +17,16 @@ from PIL import ImageDraw
 
 SIDE = 260  # of the canvas on the screen
 LINE_WIDTH = 1.6 / 64  # of a sketch's side: as wide as the lines that the small model was trained on
+FRONT_ENDS = ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG", "VOILA_REQUEST_URL")
 SMOOTH = 8  # a sketch is drawn this many times larger and then made smaller, so that its lines have soft edges
 
 
 def has_front_end() -> bool:
-    """Tell whether a notebook's window is attached to this kernel: Jupyter's server names the session, VS Code itself.
+    """Tell whether a window is attached to this kernel: Jupyter's server names the session; others name themselves.
 
     In batch runs (papermill, nbconvert, nbval, nbgrader) there is none, and a widget would show nothing.
     """
-    return "JPY_SESSION_NAME" in os.environ or "VSCODE_PID" in os.environ
+    return any(name in os.environ for name in FRONT_ENDS)
 
 
 def draw_strokes(strokes: Sequence[Sequence[tuple[float, float]]], size: int, side: int, width: float) -> np.ndarray:
@@ -109,12 +110,16 @@ class SketchPad:
         self.canvas.on_mouse_move(self._move)
         self.canvas.on_mouse_up(self._up)
         self.canvas.on_mouse_out(self._up)
+        self.canvas.on_touch_start(lambda touches: self._down(*touches[0]))
+        self.canvas.on_touch_move(lambda touches: self._move(*touches[0]))
+        self.canvas.on_touch_end(lambda touches: self._up(0, 0))
+        self.canvas.on_touch_cancel(lambda touches: self._up(0, 0))
         self.caption = Text(value=caption, description="Caption:", layout={"width": f"{2 * SIDE}px"})
         self.clear_button = Button(description="Clear")
         self.clear_button.on_click(lambda _: self.clear())
         self.make_button = Button(description="Make the picture", button_style="primary")
         self.make_button.on_click(lambda _: self.make())
-        self.message = HTML("Draw in the frame with the mouse, write a caption, and press the button.")
+        self.message = HTML("Draw in the frame with mouse, pen or finger, write a caption, and press the button.")
         self.result = Image(format="png", layout={"visibility": "hidden"})
         buttons = HBox([self.make_button, self.clear_button])
         self.widget = VBox([HBox([self.canvas, self.result]), self.caption, buttons, self.message])
