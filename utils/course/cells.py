@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from utils.course.magics import Python, as_python
+
+READERS = frozenset("print display len repr str type isinstance sorted sum min max".split())  # change no argument
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what ast.parse raises for strange sources
 _numbers = count(1)
 
@@ -18,14 +21,17 @@ _numbers = count(1)
 class Cell:
     """The parts of a student's cell that matter, of the types that they should have.
 
-    `kind` is code, markdown or raw; `grade_id` is nbgrader's, None where there is none; `checksum` is the one that the
-    release put in, "" where there is none.
+    `kind` is code, markdown or raw; `source` of a code cell is the Python that stays of it, `written` what stands in
+    the notebook, `commands` what was left out (see magics.py); `grade_id` is nbgrader's, None where there is none;
+    `checksum` is the one that the release put in, "" where there is none.
     """
 
     kind: str
     source: str
     grade_id: str | None = None
     checksum: str = ""
+    written: str = ""
+    commands: tuple[str, ...] = ()
 
 
 class NotANotebook(ValueError):
@@ -97,11 +103,14 @@ def tidy(cell: dict[str, Any]) -> Cell:
     source = source.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode("utf-8")
     kind = cell.get("cell_type")
     checksum = nbgrader_metadata(cell).get("checksum")
+    python = as_python(source) if kind == "code" else Python(source)
     return Cell(
         str(kind) if kind in ("code", "markdown", "raw") else "raw",
-        source,
+        python.text,
         grade_id(cell),
         checksum if isinstance(checksum, str) else "",
+        source,
+        python.commands,
     )
 
 
@@ -111,6 +120,28 @@ def statements(source: str) -> list[ast.stmt]:
         return ast.parse(source).body
     except UNREADABLE:
         return []
+
+
+def root_name(node: ast.expr) -> str | None:
+    """Return the name that an expression such as `a.b[0]` begins with, None for others."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def changed_names(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names of objects that one statement may change in place: `t[k] = v`, `t.append(v)`, `fill(t)`."""
+    for node in ast.walk(statement):
+        places: list[ast.expr] = []
+        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            places = [node]
+        elif isinstance(node, ast.Call):
+            places = [*node.args, *(keyword.value for keyword in node.keywords)]
+            if isinstance(node.func, ast.Attribute):
+                places.append(node.func)
+            elif isinstance(node.func, ast.Name) and node.func.id in READERS:
+                places = []
+        yield from filter(None, map(root_name, places))
 
 
 def bound_names(source: str) -> frozenset[str]:
@@ -125,9 +156,15 @@ def statement_names(statement: ast.stmt) -> Iterator[str]:
     elif isinstance(statement, ast.Import | ast.ImportFrom):
         yield from ((alias.asname or alias.name).partition(".")[0] for alias in statement.names)
     else:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                yield node.id
+        parts: list[ast.AST] = [statement]
+        while parts:
+            node = parts.pop()
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+                yield from statement_names(node)
+            elif not isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.Lambda):
+                parts += ast.iter_child_nodes(node)
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    yield node.id
 
 
 def global_names(source: str) -> set[str]:

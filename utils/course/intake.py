@@ -106,7 +106,7 @@ def plan(versions: Versions, lecture: Lecture) -> Job:
         answers.reasons.append(f"{len(digests)} different files for one notebook ({names}); {file.name} was graded")
     for exercise, source in answers.cells:
         if found := review.suspicious(source):
-            for owner in [exercise] if exercise else [e.name for e in lecture.exercises]:
+            for owner in [exercise] if exercise else sorted(answers.helped):
                 answers.suspicions.setdefault(owner, []).extend(found)
     state = [VERSION, lecture.key, digests, *([file.late, file.handed_in] if file.late or file.handed_in else [])]
     begun = Status(
@@ -121,4 +121,6 @@ def plan(versions: Versions, lecture: Lecture) -> Job:
         reasons=answers.reasons,
         notes=list(dict.fromkeys(note for f, _ in versions for note in f.notes)) + answers.notes,
     )
-    return Job(begun, tuple(answers.cells), answers.suspicions)
+    return Job(
+        begun, tuple(answers.cells), answers.suspicions, answers.shown, answers.doubts, frozenset(answers.helped)
+    )

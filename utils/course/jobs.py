@@ -135,12 +135,20 @@ class Grader:
     """Grades the answers to one lecture: the cells, in the order to run them in."""
 
     def __init__(
-        self, lecture: Lecture, cells: Cells, zygote: warm.Zygote, limits: sandbox.Limits, isolated: bool = True
+        self,
+        lecture: Lecture,
+        cells: Cells,
+        zygote: warm.Zygote,
+        limits: sandbox.Limits,
+        isolated: bool = True,
+        helped: frozenset[str] = frozenset(),  # exercises that use cells which are not graded
     ):
+        self.helped = helped
         self.lecture, self.cells, self.zygote, self.limits, self.isolated = lecture, cells, zygote, limits, isolated
         self.by_name = {e.name: e for e in lecture.exercises}
         self.verdicts: dict[str, Verdict] = {}
         self.skip: set[str] = set()
+        self.helper_error = ""  # how a cell that is not graded ended, "" where all ran through
         self.end = time.monotonic() + limits.job
 
     def run(self) -> dict[str, Verdict]:
@@ -159,9 +167,9 @@ class Grader:
         wanted = [e.name for e in self.lecture.exercises if any(e.name == name for name, _ in self.cells)]
         seen: frozenset[str] = frozenset()
         clash = False
-        for _, source in self.cells:
+        for name, source in self.cells:
             names = bound_names(source)
-            clash, seen = clash or bool(seen & names), seen | names
+            clash, seen = clash or bool(seen & names), seen | names if name else seen
         if not clash:
             yield self.cells, wanted
             return
@@ -211,7 +219,8 @@ class Grader:
         if at in self.by_name:
             self.fail(at, why)
         else:
-            for name in {name for name, _ in cells if name in self.by_name} - self.verdicts.keys():
+            self.helper_error = f"it {why}"
+            for name in ({name for name, _ in cells} & self.by_name.keys() & self.helped) - self.verdicts.keys():
                 self.fail(name, f"needs a cell of yours that {why}")
 
     def test(self, child: Child, wanted: list[str], defined: Reply, processes: int) -> None:
@@ -223,16 +232,19 @@ class Grader:
             for name in wanted:
                 self.verdicts[name] = Verdict(line=f"{name}: not tested", suspicions=[why])
             return
+        self.helper_error = self.helper_error or defined.errors.get("", "")
         word = secrets.token_hex(16)
         child.send(protocol.Test([(name, self.by_name[name].test) for name in wanted], word))
-        for name in wanted:
+        for name in [*wanted, ""]:
             try:
                 while (reply := self.next(child)).kind != protocol.TESTED or reply.name != name:
-                    continue
+                    if reply.kind == protocol.TESTED and reply.name in self.verdicts:
+                        self.verdicts[reply.name].suspicions.append("gave more than one result")
             except Stopped as stop:
-                self.fail(name, str(stop))
+                self.fail(name or wanted[-1], str(stop))
                 return
-            self.verdicts[name] = judge(reply, self.by_name[name], word, defined.errors.get(name, ""))
+            if name:
+                self.verdicts[name] = judge(reply, self.by_name[name], word, defined.errors.get(name, ""))
 
 
 def grade(job: Job, setting: Setting) -> Status:
@@ -244,9 +256,16 @@ def grade(job: Job, setting: Setting) -> Status:
         unsafe = {name for name, source in cells if review.suspicious(source)}
         cells = [] if "" in unsafe else [cell for cell in cells if cell[0] not in unsafe]
     try:
-        verdicts = Grader(lecture, cells, zygote, setting.limits, setting.isolated).run()
+        grader = Grader(lecture, cells, zygote, setting.limits, setting.isolated, job.helped)
+        verdicts = grader.run()
     except (CourseError, sandbox.NoSandbox) as error:  # must not stop the others, nor give points
         return replace(job.begun, status=ERROR, reasons=[str(error)], key="")
+    for name in {*job.doubts, *(job.helped if grader.helper_error else ())} & verdicts.keys():
+        if verdicts[name].status != "passed":
+            verdicts[name].suspicions += job.doubts.get(name, [])
+            if name in job.helped and grader.helper_error:
+                why = f"uses a cell that is not graded, which stopped here: {grader.helper_error}"
+                verdicts[name].suspicions.append(why)
     rows = {e.name: result(e, verdicts.get(e.name), job) for e in lecture.exercises}
     reasons = job.begun.reasons + [f"{name}: {why}" for name, row in rows.items() for why in row.suspicions]
     seconds = round(time.monotonic() - start, 2)
@@ -264,5 +283,5 @@ def result(exercise: Exercise, verdict: Verdict | None, job: Job) -> ExerciseRes
         exercise.points,
         provisional=verdict.score,
         score=0.0 if suspicions else verdict.score,
-        source=dict(job.cells).get(exercise.name, ""),
+        source=job.shown.get(exercise.name, dict(job.cells).get(exercise.name, "")),
     )

@@ -60,6 +60,9 @@ class Job:
     begun: Status  # what is known of the result before anything has run
     cells: tuple[tuple[str, str], ...]  # (exercise or "" for other cells, source), in the order to run them in
     suspicions: dict[str, list[str]]  # exercise -> what its cells do that no answer needs
+    shown: dict[str, str] = field(default_factory=dict)  # exercise -> its cell as it stands in the notebook
+    doubts: dict[str, list[str]] = field(default_factory=dict)  # exercise -> reasons for a review if it does not pass
+    helped: frozenset[str] = frozenset()  # exercises that use cells which are not graded
 
 
 def status_path(folder: Path, student: str, notebook: str) -> Path:
