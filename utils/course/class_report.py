@@ -16,7 +16,7 @@ from pathlib import Path
 
 from utils.course.exercises import ROOT, CourseError
 from utils.course.gradebook import FOR_GRADER, Row, grades, open_gradebook, results, settings
-from utils.course.records import ERROR, GRADED, Status
+from utils.course.records import ASIDE, ERROR, GRADED, Status
 from utils.course.terminal import print_anything
 from utils.files import replacing, write_text
 
@@ -42,11 +42,11 @@ def batch_report(statuses: list[Status]) -> str:
         "|---|---|---|---|---|",
     ]
     for s in statuses:
-        result = s.status if s.status == GRADED else f"{s.status}, because"
+        result = s.status if s.status in (GRADED, ASIDE) else f"{s.status}, because"
         row = (s.student, s.notebook or s.file, result, points(s), "; ".join([*s.reasons, *notes(s)]))
         lines.append("| " + " | ".join(map(cell, row)) + " |")
-    graded, errors = (sum(s.status == kind for s in statuses) for kind in (GRADED, ERROR))
-    lines += ["", f"{graded} graded, {len(statuses) - graded - errors} in need of a review."]
+    graded, errors, aside = (sum(s.status == kind for s in statuses) for kind in (GRADED, ERROR, ASIDE))
+    lines += ["", f"{graded} graded, {len(statuses) - graded - errors - aside} in need of a review."]
     if errors:
         lines[-1] += f" {errors} not graded: the course or the machine is at fault. The next call tries them again."
     return "\n".join(lines) + "\n"

@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from utils.course import class_report, gradebook, intake, jobs, records, sandbox, submissions, warm
+from utils.course import class_report, gradebook, intake, jobs, platforms, records, sandbox, submissions, warm
 from utils.course.exercises import ROOT, CourseError, read_course
-from utils.course.records import ERROR, GRADED, Job, Status
+from utils.course.records import ASIDE, ERROR, GRADED, Job, Status
 from utils.course.terminal import print_anything
 from utils.files import write_text
 
@@ -42,7 +42,7 @@ def grade_folder(args: argparse.Namespace) -> tuple[list[Status], int]:
     folder, store, log = args.output / "jobs", args.output / "store", args.output / "errors.log"
     for made in (folder, store):
         made.mkdir(parents=True, exist_ok=True)
-    files = submissions.collect(args.submissions)
+    files = submissions.collect(args.submissions, args.rules)
     submissions.keep_copies(files, store)
     planned, rejects = intake.take_in(files, course, log)
     done = [records.finished(folder, job) for job in planned]
@@ -109,6 +109,8 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=defaults.memory // 2**20, help="MiB a job (default %(default)d)")
     parser.add_argument("--no-sandbox", action="store_true", help="run students' code with your own rights")
     parser.add_argument("--dask", metavar="ADDRESS", help="send the jobs to this Dask scheduler")
+    parser.add_argument("--roster", type=Path, help="CSV file: a line a student, what to call them in the first column")
+    parser.add_argument("--pattern", help="for names of files: a regular expression with the group (?P<student>...)")
     args = parser.parse_args(arguments)
     if args.jobs < 1 or args.seconds <= 0 or args.memory < 1:
         parser.error("--jobs, --seconds and --memory take a number above zero")
@@ -135,6 +137,8 @@ def batch(args: argparse.Namespace) -> int:
     start = time.monotonic()
     if not args.no_sandbox:
         check_sandbox(args.course)
+    roster = platforms.read_roster(args.roster) if args.roster else platforms.Roster()
+    args.rules = submissions.Rules(roster, platforms.read_pattern(args.pattern) if args.pattern else None)
     with only_one(args.output):
         statuses, new = grade_folder(args)
         text = class_report.batch_report(statuses)
@@ -148,7 +152,7 @@ def batch(args: argparse.Namespace) -> int:
         gradebook.merge([s for s in statuses if s.exercises], read_course(args.course), args.output)
     if any(status.status == ERROR for status in statuses):
         return 2
-    return int(any(status.status != GRADED for status in statuses))
+    return int(any(status.status not in (GRADED, ASIDE) for status in statuses))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from utils.files import write_text
 
-GRADED, REVIEW, ERROR = "graded", "needs review", "error"
+GRADED, REVIEW, ERROR, ASIDE = "graded", "needs review", "error", "left aside"
 Kind = TypeVar("Kind")
 
 
@@ -34,8 +34,9 @@ class ExerciseResult:
 class Status:
     """What became of one notebook of one student, or of a file that nothing can be graded of (`key` is then empty).
 
-    `status` is graded, needs review, or error: the course or the machine is at fault, and the next batch tries again.
-    `late` is what the platform says; `handed_in` is nbgrader's time stamp.
+    `status` is graded, needs review, left aside: a file that is no answer; or error: the course or the machine is at
+    fault, and the next batch tries again. `late` is what the platform says, or what the deadline makes of the time
+    `handed_in`. `platform` and `person` are the platform and the number that it gives the student.
     """
 
     student: str = ""
@@ -45,6 +46,9 @@ class Status:
     key: str = ""  # changes with anything that could change the result
     late: bool = False
     handed_in: str = ""
+    name: str = ""
+    platform: str = ""
+    person: str = ""
     written: dict[str, str] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

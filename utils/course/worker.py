@@ -62,7 +62,7 @@ def student(link: socket.socket, limits: sandbox.Limits) -> None:
         for source in order.setup:
             cells.run(source, namespace)
         guard = Guard(namespace)
-        errors = {}
+        errors: dict[str, str] = {}
         for name, source in order.cells:
             send(link, Reply(AT, name))
             try:
