@@ -11,6 +11,7 @@ from utils.course import review
 from utils.course.answers import find_answers
 from utils.course.cells import Cell, NotANotebook, bound_names, parse
 from utils.course.exercises import Course, Lecture
+from utils.course.platforms import read_stamp
 from utils.course.records import ASIDE, REVIEW, Job, Status, internal_error
 from utils.course.submissions import File
 
@@ -115,11 +116,11 @@ def newest(versions: Versions) -> Versions:
 
     A version with a time that cannot be read, or without one, is not older than any other.
     """
-    stamps = {file.sender.stamp for file, _ in versions}
-    if len(stamps) < 2 or not all(TIME.match(stamp) for stamp in stamps):
+    times = [read_stamp(file.sender.stamp) for file, _ in versions]
+    stamps, last = set(times), max(times)
+    if len(stamps) < 2 or not all(map(TIME.match, stamps)):
         return versions
-    last = max(stamps)
-    kept = [version for version in versions if version[0].sender.stamp == last]
+    kept = [version for version, time in zip(versions, times, strict=True) if time == last]
     older = ", ".join(sorted(stamps - {last}))
     kept[-1][0].notes.append(f"the newest attempt counts, of {last}; older ones: {older}")
     return kept

@@ -30,7 +30,6 @@ from utils.course.platforms import (
     by_pattern,
     gradescope_senders,
     people,
-    read_stamp,
     recognise,
     student_name,
     with_titles,
@@ -131,11 +130,12 @@ def from_class(folder: str | Path, export: str, rules: Rules) -> list[File]:
     metadata = next((read_file(METADATA, entry.path).data for entry in entries if entry.name == METADATA), b"")
     groups = gradescope_senders(metadata)
     plain = [e for e in entries if e.name not in senders and not ignored(e.name) and (e.is_dir() or is_zip(e.name))]
-    exports = bool(plain) and all(map(is_export, plain))
+    # A student's zip file may hold any names: it is an export only where no other zip file is a student's.
+    exports = {kind: all(is_export(e) for e in plain if e.is_dir() == kind) for kind in (True, False)}
     alone = len(plain) == 1 and not senders
     found = []
     for entry in entries:
-        own = from_entry(entry, folder, export, senders.get(entry.name), exports, alone, rules)
+        own = from_entry(entry, folder, export, senders.get(entry.name), exports[entry.is_dir()], alone, rules)
         found += [replace(f, sender=replace(s, export=export)) for s in groups.get(entry.name, ()) for f in own]
         found += [] if entry.name in groups else own
     return found
@@ -245,7 +245,7 @@ def from_folder(path: str, sender: Sender, rules: Rules) -> list[File]:
 def time_stamp(data: bytes) -> str:
     """Return the time in nbgrader's timestamp.txt, such as `2026-11-02 23:59:10.123456 UTC`."""
     lines = data[:200].decode("utf-8", "replace").strip().splitlines()
-    return read_stamp(lines[0]) if lines else ""
+    return "".join(c for c in lines[0] if c.isprintable())[:60] if lines else ""
 
 
 def read_file(name: str, path: str) -> File:
