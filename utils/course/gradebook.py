@@ -105,15 +105,18 @@ def add_lecture(book: Gradebook, lecture: Lecture) -> None:
         book.update_or_create_source_cell(name, notebook, assignment, **kind)
 
 
-def submitted_notebook(book: Gradebook, lecture: Lecture, student: str) -> SubmittedNotebook:
+def submitted_notebook(book: Gradebook, lecture: Lecture, status: Status) -> SubmittedNotebook:
     """Return the row of a student's notebook, made with everything that belongs to it if it is not there."""
-    notebook, assignment = lecture.path.stem, lecture.assignment
-    book.update_or_create_student(student)
+    notebook, assignment, student = lecture.path.stem, lecture.assignment, status.student
+    first, _, last = (status.name or student).rpartition(" ")
+    book.update_or_create_student(student, first_name=first, last_name=last)
     try:
         submission = book.find_submission(assignment, student)
     except MissingEntry:
         submission = book.add_submission(assignment, student)
         for row in list(submission.notebooks):  # nbgrader adds all notebooks of the folder, handed in or not
+            for part in (*row.grades, *row.comments):  # they do not go with it
+                book.db.delete(part)
             book.db.delete(row)
         book.db.commit()
         submission = book.find_submission(assignment, student)
@@ -135,7 +138,7 @@ def submitted_notebook(book: Gradebook, lecture: Lecture, student: str) -> Submi
 
 def merge_one(book: Gradebook, lecture: Lecture, status: Status) -> None:
     """Write one result. Points that a person has entered stay; what changed is marked for a second look."""
-    row = submitted_notebook(book, lecture, status.student)
+    row = submitted_notebook(book, lecture, status)
     grades = {grade.cell.name: grade for grade in row.grades}
     for exercise in lecture.exercises:
         grade, result = grades[exercise.test_name], status.exercises[exercise.name]
@@ -144,8 +147,9 @@ def merge_one(book: Gradebook, lecture: Lecture, status: Status) -> None:
     for question in lecture.questions:
         grade, answer = grades[question.name], status.written.get(question.name, "").strip()
         empty = answer in ("", question.stub.strip())
+        empty = empty and question.name not in status.lost  # a cell that was not found may have held an answer
         grade.auto_score = 0.0 if empty else None
-        grade.needs_manual_grade = not empty
+        grade.needs_manual_grade = not empty or grade.manual_score is not None
     comments = {comment.cell.name: comment for comment in row.comments}
     for exercise in lecture.exercises:
         why = status.exercises[exercise.name].suspicions

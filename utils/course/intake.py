@@ -12,7 +12,7 @@ from utils.course.answers import find_answers
 from utils.course.cells import Cell, NotANotebook, bound_names, parse
 from utils.course.exercises import Course, Lecture
 from utils.course.platforms import read_stamp
-from utils.course.records import ASIDE, REVIEW, Job, Status, internal_error
+from utils.course.records import ASIDE, ERROR, REVIEW, Job, Status, internal_error
 from utils.course.submissions import File
 
 VERSION = 2  # raise it when grading itself changes: every submission is then graded anew
@@ -148,9 +148,31 @@ def plan(versions: Versions, lecture: Lecture) -> Job:
         key=hashlib.sha256(json.dumps(state).encode()).hexdigest(),
         **about(file),
         written=answers.written,
+        lost=answers.lost,
         reasons=answers.reasons,
         notes=list(dict.fromkeys(note for f, _ in versions for note in f.notes)) + answers.notes,
     )
     return Job(
         begun, tuple(answers.cells), answers.suspicions, answers.shown, answers.doubts, frozenset(answers.helped)
+    )
+
+
+def reference(lecture: Lecture) -> Job:
+    """Return the job of the course's own solutions."""
+    cells = tuple((exercise.name, lecture.references[exercise.name]) for exercise in lecture.exercises)
+    return Job(Status("the course's own solutions", lecture.name), cells, {})
+
+
+def problem_of_reference(status: Status) -> str:
+    """Return why nobody can be graded where the course's own solutions ended with `status`, "" if all is well."""
+    lost = [row for row in status.exercises.values() if row.status != "passed" or row.suspicions]
+    if status.status == ERROR:
+        return "; ".join(status.reasons)
+    if not lost:
+        return ""
+    first = "; ".join([lost[0].line, *lost[0].suspicions])
+    return (
+        f"the course's own solutions of {status.notebook} fail {len(lost)} of {len(status.exercises)} exercises here, "
+        f"so no student was graded. The first: {first}. Look at the installation (pip list, KERAS_BACKEND) "
+        "and at the limits --seconds and --memory"
     )

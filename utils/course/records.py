@@ -14,6 +14,7 @@ from typing import TypeVar
 from utils.files import write_text
 
 GRADED, REVIEW, ERROR, ASIDE = "graded", "needs review", "error", "left aside"
+REMOVED = "no longer in the folder of the class"
 Kind = TypeVar("Kind")
 
 
@@ -49,7 +50,10 @@ class Status:
     name: str = ""
     platform: str = ""
     person: str = ""
+    folder: str = ""  # of the class, as it was when this was graded
+    limits: str = ""  # that the job ran under
     written: dict[str, str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)  # questions whose cell was not found
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     status: str = REVIEW
@@ -111,8 +115,11 @@ def built(kind: type[Kind], data: object) -> Kind:
     return result
 
 
-def finished(folder: Path, job: Job) -> Status | None:
-    """Return the status that an earlier batch has saved for this very job, None if there is none."""
+def finished(folder: Path, job: Job, limits: str = "", retry: bool = False) -> Status | None:
+    """Return the status that an earlier batch has saved for this very job, None if there is none.
+
+    What needs a review is graded anew if the limits are others by now, or on demand.
+    """
     path = status_path(folder, job.begun.student, job.begun.notebook)
     try:
         status = read_status(path)
@@ -121,7 +128,8 @@ def finished(folder: Path, job: Job) -> Status | None:
     except ValueError as error:
         print(f"{path} is damaged ({error}): graded anew.", file=sys.stderr)
         return None
-    return status if status.key == job.begun.key else None
+    again = status.status != GRADED and (retry or status.limits != limits)
+    return status if status.key == job.begun.key and not again else None
 
 
 def internal_error(error: BaseException, begun: Status, log: Path) -> Status:
