@@ -30,7 +30,13 @@ from sqlalchemy.exc import DBAPIError
 from traitlets.config import Config
 
 FOR_GRADER = "for-grader"  # tag of cells that the feedback does not show
-TAG = re.compile(r"<(?=[A-Za-z/!?])")  # where HTML could begin
+LIVE = (  # where an answer could become more than text in the browser of whoever grades it
+    (re.compile(r"<(?=[A-Za-z/!?])"), "&lt;"),
+    (re.compile(r"!\["), r"!\\["),  # images load by themselves
+    (re.compile(r"\](?=\(\s*(?!https://))"), r"\\]"),
+    (re.compile(r"^(\s*)\[(?=[^\]]*\]:)", re.MULTILINE), r"\1\\["),
+    (re.compile(r"\\(href|url|style|class|cssId|require|unicode)\b"), r"\\text "),
+)
 
 
 @dataclass(frozen=True)
@@ -225,12 +231,19 @@ def write_autograded(lecture: Lecture, status: Status, output: Path) -> None:
             lines = [row.line, *(f"needs review, because {why}" for why in row.suspicions)]
             cell.outputs = [new_output("stream", name="stdout", text="\n".join(lines) + "\n")]
         elif name in status.written:
-            cell.source = TAG.sub("&lt;", status.written[name])
+            cell.source = as_plain_markdown(status.written[name])
     notebook.cells = [cell for old in notebook.cells for cell in (old, *rubric(lecture, grade_id(old)))]
     folder = output / "autograded" / status.student / lecture.assignment
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / lecture.path.name) as new:
         nbformat.write(notebook, new)
+
+
+def as_plain_markdown(text: str) -> str:
+    """Return an answer as Markdown without tags and images, and with links to https only."""
+    for pattern, new in LIVE:
+        text = pattern.sub(new, text)
+    return text
 
 
 def rubric(lecture: Lecture, name: str | None) -> list[nbformat.NotebookNode]:

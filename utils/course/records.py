@@ -102,6 +102,23 @@ def read_status(path: Path) -> Status:
     return status
 
 
+def read_report(path: Path) -> list[Status]:
+    """Return the statuses of a report, without their exercises' types checked; none if there is no report.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    if not isinstance(data, list):
+        raise ValueError(f"{path} is damaged: it holds a {type(data).__name__}. Grade once more")
+    return [built(Status, status) for status in data]
+
+
 def built(kind: type[Kind], data: object) -> Kind:
     """Return the dataclass `kind` with the values of a JSON object; ValueError if they do not fit."""
     if not isinstance(data, dict):
