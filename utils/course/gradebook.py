@@ -30,7 +30,13 @@ from sqlalchemy.exc import DBAPIError
 from traitlets.config import Config
 
 FOR_GRADER = "for-grader"  # tag of cells that the feedback does not show
-TAG = re.compile(r"<(?=[A-Za-z/!?])")  # where HTML could begin
+LIVE = (  # where an answer could become more than text in the browser of whoever grades it
+    (re.compile(r"<(?=[A-Za-z/!?])"), "&lt;"),
+    (re.compile(r"!\["), r"!\\["),  # images load by themselves
+    (re.compile(r"\](?=\(\s*(?!https://))"), r"\\]"),
+    (re.compile(r"^(\s*)\[(?=[^\]]*\]:)", re.MULTILINE), r"\1\\["),
+    (re.compile(r"\\(href|url|style|class|cssId|require|unicode)\b"), r"\\text "),
+)
 
 
 @dataclass(frozen=True)
@@ -105,15 +111,18 @@ def add_lecture(book: Gradebook, lecture: Lecture) -> None:
         book.update_or_create_source_cell(name, notebook, assignment, **kind)
 
 
-def submitted_notebook(book: Gradebook, lecture: Lecture, student: str) -> SubmittedNotebook:
+def submitted_notebook(book: Gradebook, lecture: Lecture, status: Status) -> SubmittedNotebook:
     """Return the row of a student's notebook, made with everything that belongs to it if it is not there."""
-    notebook, assignment = lecture.path.stem, lecture.assignment
-    book.update_or_create_student(student)
+    notebook, assignment, student = lecture.path.stem, lecture.assignment, status.student
+    first, _, last = (status.name or student).rpartition(" ")
+    book.update_or_create_student(student, first_name=first, last_name=last)
     try:
         submission = book.find_submission(assignment, student)
     except MissingEntry:
         submission = book.add_submission(assignment, student)
         for row in list(submission.notebooks):  # nbgrader adds all notebooks of the folder, handed in or not
+            for part in (*row.grades, *row.comments):  # they do not go with it
+                book.db.delete(part)
             book.db.delete(row)
         book.db.commit()
         submission = book.find_submission(assignment, student)
@@ -135,7 +144,7 @@ def submitted_notebook(book: Gradebook, lecture: Lecture, student: str) -> Submi
 
 def merge_one(book: Gradebook, lecture: Lecture, status: Status) -> None:
     """Write one result. Points that a person has entered stay; what changed is marked for a second look."""
-    row = submitted_notebook(book, lecture, status.student)
+    row = submitted_notebook(book, lecture, status)
     grades = {grade.cell.name: grade for grade in row.grades}
     for exercise in lecture.exercises:
         grade, result = grades[exercise.test_name], status.exercises[exercise.name]
@@ -144,8 +153,9 @@ def merge_one(book: Gradebook, lecture: Lecture, status: Status) -> None:
     for question in lecture.questions:
         grade, answer = grades[question.name], status.written.get(question.name, "").strip()
         empty = answer in ("", question.stub.strip())
+        empty = empty and question.name not in status.lost  # a cell that was not found may have held an answer
         grade.auto_score = 0.0 if empty else None
-        grade.needs_manual_grade = not empty
+        grade.needs_manual_grade = not empty or grade.manual_score is not None
     comments = {comment.cell.name: comment for comment in row.comments}
     for exercise in lecture.exercises:
         why = status.exercises[exercise.name].suspicions
@@ -221,12 +231,19 @@ def write_autograded(lecture: Lecture, status: Status, output: Path) -> None:
             lines = [row.line, *(f"needs review, because {why}" for why in row.suspicions)]
             cell.outputs = [new_output("stream", name="stdout", text="\n".join(lines) + "\n")]
         elif name in status.written:
-            cell.source = TAG.sub("&lt;", status.written[name])
+            cell.source = as_plain_markdown(status.written[name])
     notebook.cells = [cell for old in notebook.cells for cell in (old, *rubric(lecture, grade_id(old)))]
     folder = output / "autograded" / status.student / lecture.assignment
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / lecture.path.name) as new:
         nbformat.write(notebook, new)
+
+
+def as_plain_markdown(text: str) -> str:
+    """Return an answer as Markdown without tags and images, and with links to https only."""
+    for pattern, new in LIVE:
+        text = pattern.sub(new, text)
+    return text
 
 
 def rubric(lecture: Lecture, name: str | None) -> list[nbformat.NotebookNode]:
