@@ -102,6 +102,8 @@ class Child:
         if self.messages > MESSAGES:
             raise Stopped(f"sent more than {MESSAGES} messages")
         reply = protocol.read_reply(data)
+        if reply.kind == protocol.FAILED and not self.room.alive():
+            raise MachineError("the sandbox was ended from outside")
         if reply.kind == protocol.FAILED:
             raise Stopped(f"could not be run: {reply.line[:300]}")
         return reply
