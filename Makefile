@@ -12,7 +12,7 @@ INSTALLED := .venv/installed$(if $(PYTHON),-$(notdir $(PYTHON)))$(if $(GPU),-gpu
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export GRADEBOOK
 
-.PHONY: run test checks quick lint lab student learn site grade gradebook format pins
+.PHONY: run test checks quick lint lab student learn site slides grade gradebook format pins
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)  ## every notebook with papermill; results and report in build/run/
@@ -45,6 +45,9 @@ learn: $(INSTALLED)  ## build/learn.zip, to learn alone, with hints in steps; SO
 SITE := .venv/installed-site
 site: $(SITE)  ## the website, in build/site; SELF_CHECKS=no leaves the points to name of the exam questions out
 	@python -m utils.course.site $(if $(filter no,$(SELF_CHECKS)),--no-self-checks)
+
+slides: $(SITE)  ## a deck from each notebook, in build/slides: NOTEBOOKS='lectures/05*.ipynb'
+	@python -m utils.course.slides $(NOTEBOOKS)
 
 $(SITE): $(INSTALLED) requirements/site.txt
 	.venv/bin/pip install --disable-pip-version-check -r requirements/site.txt

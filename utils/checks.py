@@ -256,8 +256,10 @@ def expect_error(kind: type[Exception], function: Callable[..., Any], *args: Any
         value = function(*args, **options)
     except kind:
         return
-    except NotImplementedError:
-        raise  # a stub
+    except NotImplementedError as error:
+        if not error.args:
+            raise  # a stub; with a message it is the student's own answer
+        raise AssertionError(f"{wanted}, got a NotImplementedError: {_one_line(error)}") from None
     except Exception as error:
         raise AssertionError(f"{wanted}, got {_a(type(error).__name__)}: {_one_line(error)}") from None
     raise AssertionError(f"{wanted}, got no error but {_short(value)}")

@@ -204,6 +204,18 @@ def test_errors_that_a_function_has_to_raise():
     checks.expect_error(ValueError, int, "x", when="it is no number")
 
 
+def test_a_not_implemented_error_with_a_message_is_no_stub():
+    def stub():
+        raise NotImplementedError
+
+    def answer():
+        raise NotImplementedError("four axes, please")
+
+    with pytest.raises(NotImplementedError):
+        checks.expect_error(ValueError, stub, when="x is negative")
+    assert "got a NotImplementedError: four axes" in refusal(checks.expect_error, ValueError, answer, when="x is small")
+
+
 def test_what_a_function_must_not_change():
     def sort(values):
         values.sort()

@@ -52,7 +52,7 @@ def of_files(*patterns):
     ("patterns", "groups"),
     [
         (["utils/*.py", "utils/diffusion/**/*.py"], ["student"]),
-        (["utils/course/*.py"], ["student", "instructor"]),
+        (["utils/course/*.py"], ["student", "instructor", "site"]),
         (["tests/**/*.py"], ["student", "instructor", "dev"]),
         (["scripts/*.py"], ["student", "instructor", "dev"]),
     ],

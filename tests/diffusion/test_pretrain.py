@@ -3,10 +3,10 @@
 import dataclasses
 import json
 
-from small_tiny import CONFIG
+import small_tiny
 from utils.diffusion import checkpoints, metrics
 from utils.diffusion.controlnet_weights import load_controlnet
-from utils.diffusion.pretrain import data, report, stages
+from utils.diffusion.pretrain import data, evaluation, judge, report, stages
 from utils.diffusion.schedule import loss_weights
 from utils.diffusion.sketch_to_image import SketchToImage
 from utils.diffusion.small_model import CONFIG_FILE, build_small_model, write_config
@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+CONFIG = dataclasses.replace(small_tiny.CONFIG, unet_widths=(32,), unet_attention=(False,))  # attends in the middle
 
-@pytest.fixture(scope="module", autouse=True)
+
+@pytest.fixture
 def eagerly():
     """Compiling takes longer than the few steps of these tests."""
     tf.config.run_functions_eagerly(True)
@@ -48,7 +50,10 @@ def cache(tmp_path, monkeypatch):
     np.save(tmp_path / "train_latents.npy", latents)
     write_config(CONFIG, tmp_path / CONFIG_FILE)
     monkeypatch.setitem(data.VARIANTS, "held_out", 2)
-    few = {"batch_size": 2, "save_every": 1, "preview_every": 2, "warmup_updates": 0, "steps": 2}
+    monkeypatch.setitem(data.VARIANTS, "train", 1)
+    monkeypatch.setattr(stages, "EVALUATION_STEPS", 2)
+    monkeypatch.setattr(report, "SEEDS", 1)
+    few = {"batch_size": 2, "save_every": 1, "preview_every": 1, "warmup_updates": 0, "steps": 1}
     for run, config in stages.RUNS.items():
         monkeypatch.setitem(stages.RUNS, run, dataclasses.replace(config, **few))
     return tmp_path
@@ -104,7 +109,7 @@ def test_branch_learns_from_the_cached_latents_and_inverted_sketches(cache, diff
     assert np.allclose(examples["context"], expected, atol=0.01)
 
 
-def test_all_stages_in_a_row(cache, monkeypatch):
+def test_all_stages_in_a_row(cache, monkeypatch, eagerly):
     """From the pictures to the files that the course ships; what one stage leaves the next one reads."""
     weights = cache / "weights"
     with pytest.raises(FileNotFoundError, match="train the VAE first"):
@@ -115,10 +120,9 @@ def test_all_stages_in_a_row(cache, monkeypatch):
     assert latents.shape == (2, 8, 8, 4) and np.allclose(latents.std(axis=(0, 1, 2)), 1, atol=0.01)
     stages.train_unet(cache)
     stages.train_vae(cache, only_decoder=True)
-    for steps in (2, 4):
-        stages.train_branch(cache, steps, weights)
+    stages.train_branch(cache, None, weights)
     history = checkpoints.read_history(cache / "checkpoints" / "branch")
-    assert [step for step, _ in history.scores] == [2, 4] and {"silhouette_iou", "main_colour"} <= set(
+    assert [step for step, _ in history.scores] == [1] and {"silhouette_iou", "main_colour"} <= set(
         history.scores[0][1]
     )
     report.export(cache, weights, cache / "figures")
@@ -131,7 +135,50 @@ def test_all_stages_in_a_row(cache, monkeypatch):
     assert any(np.any(w) for w in model.controlnet.get_layer("zero_0").get_weights()), "the exits have moved"
     assert all(np.array_equal(a, b) for a, b in zip(before, model.controlnet.get_weights(), strict=True))
     monkeypatch.setattr(metrics, "share_of_range", lambda value, floor, ceiling: value)  # noise has no range
-    results = report.evaluate_branch(cache, weights, count=2, seeds=1)
-    assert results["sketches"] == 2 and len(results["control"]) == 4
-    assert list(results["captions"]) == ["no control", "shuffled sketches", "control"]
-    assert json.loads((weights / "control.json").read_text())["seeds"] == 1
+    judge.build_judge(2, 32).save_weights(cache / judge.FILE)
+    monkeypatch.setattr(evaluation, "FRESH", dataclasses.replace(evaluation.FRESH, steps=1, batch_size=2))
+    added = evaluation.evaluate(cache, weights, count=2, seeds=1)
+    assert set(added) == {
+        "trained_captions_top1",
+        "trained_captions_top5",
+        "silhouette_share",
+        "main_colour_control",
+        "frame_std_ratio",
+        "fresh_share",
+    }
+    assert added["trained_captions_top5"] == [1.0, 1.0, 1.0], "there are only two drawings"
+    assert json.loads((weights / "results.json").read_text()) == {**results, **added}
+    control = json.loads((weights / "control.json").read_text())
+    assert (control["sketches"], control["seeds"], len(control["control"])) == (2, 1, 4)
+    assert list(control["captions"]) == ["no control", "shuffled sketches", "control"]
+
+
+def test_judge_tells_shapes_apart_whatever_their_colours(tmp_path, monkeypatch):
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    with pytest.raises(FileNotFoundError, match="train the judge first"):
+        judge.load_judge(tmp_path, 3, 32)
+    down, right = np.mgrid[:32, :32] - 16
+    drawings = [down**2 + right**2 < 80, (abs(down) < 3) & (abs(right) < 12), abs(abs(down) - abs(right)) < 2]
+    masks = [np.roll(mask, rng.integers(-3, 4, 2), (0, 1)) for mask in drawings for _ in range(8)]
+    colours = rng.integers(0, 2, (len(masks), 3)) * 255
+    photos = np.where(np.array(masks)[..., None], colours[:, None, None], 255 - colours[:, None, None]).astype("uint8")
+    assert np.allclose(judge.shapes(photos), judge.shapes(255 - photos), atol=1e-5)
+    np.save(tmp_path / "train_photos.npy", photos)
+    monkeypatch.setitem(data.VARIANTS, "train", 8)
+    assert judge.train_judge(tmp_path, epochs=1) < 0.95
+    assert judge.train_judge(tmp_path, epochs=120) >= 0.95
+    referee = judge.load_judge(tmp_path, 3, 32)
+    assert (judge.places(referee, photos[:8], np.full(8, 1)) > 0).all()
+
+
+def test_frame_ratio_is_one_for_true_pictures_and_grows_with_noise_there():
+    truth = np.random.default_rng(0).integers(100, 120, (4, 16, 16, 3), dtype="uint8")
+    assert evaluation.frame_ratio(truth[None], truth)[0] == pytest.approx(1)
+    louder = (truth.astype(int) * 2 - 100).astype("uint8")
+    assert evaluation.frame_ratio(louder[None], truth)[0] == pytest.approx(2, abs=1e-6)
+    inner = truth.copy()
+    inner[:, 1:-1, 1:-1] = 255
+    assert evaluation.frame_ratio(inner[None], truth)[0] == pytest.approx(1), "only the frame counts"
+    with pytest.raises(ValueError, match="measure with more things"):
+        evaluation.frame_ratio(inner[None], np.full_like(truth, 7))

@@ -354,26 +354,25 @@ def test_several_devices_give_the_loss_of_one(examples):
 
 
 ON_JAX = {
-    "controlnet": (
-        "bit_identical",
-        "every_residual",
-        "copy_has",
-        "gradients_before",
-        "checkpointing_changes",
-        "with_its_weights[transformer]",
-    ),
-    "training": ("only_the_branch", "accumulation_equals", "finished_run", "several_devices", "[bfloat16]"),
-    "sampling": ("plain_loop", "seed_gives", "scale_zero", "two_controlnets"),
+    "controlnet": ("every_residual", "copy_has", "gradients_before", "with_its_weights[transformer]"),
+    "training": ("only_the_branch", "accumulation_equals", "finished_run", "several_devices"),
+    "sampling": ("plain_loop",),
     "controlnet_weights": ("round_trip",),
+}
+ALSO_ON_JAX = {  # minutes more, most of them XLA's compilation
+    "controlnet": ("bit_identical", "checkpointing_changes"),
+    "training": ("[bfloat16]",),
+    "sampling": ("seed_gives", "scale_zero", "two_controlnets"),
 }
 
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is the JAX run")
-def test_on_jax_with_four_devices():
+@pytest.mark.parametrize("choice", [ON_JAX, pytest.param(ALSO_ON_JAX, marks=pytest.mark.slow)], ids=["", "also"])
+def test_on_jax_with_four_devices(choice):
     """The invariants on the JAX backend, and training on four simulated devices, in a process of their own."""
     tests = pathlib.Path(__file__).parent
-    files = [str(tests / f"test_{name}.py") for name in ON_JAX]
-    chosen = " or ".join(word for words in ON_JAX.values() for word in words)
+    files = [str(tests / f"test_{name}.py") for name in choice]
+    chosen = " or ".join(word for words in choice.values() for word in words)
     environment = {
         **os.environ,
         "KERAS_BACKEND": "jax",
@@ -383,6 +382,6 @@ def test_on_jax_with_four_devices():
     command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "-k", chosen, *files]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-5000:]
-    count = sum(len(words) for words in ON_JAX.values())
+    count = sum(len(words) for words in choice.values())
     assert f"{count} passed" in done.stdout, done.stdout[-2000:]
     assert "skipped" not in done.stdout

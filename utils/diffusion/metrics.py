@@ -53,6 +53,19 @@ def border_colour(picture: np.ndarray) -> np.ndarray:
     return np.median(border, axis=0)
 
 
+def frame_std(pictures: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each picture's frame in [0, 255], mean over RGB, shape (n,).
+
+    The frame is a sixteenth of the side wide. The background of our pictures is plain: whatever is above the true
+    pictures' value, where the thing reaches into the frame, is an unquiet background.
+    """
+    _check_pictures(pictures)
+    frame = np.ones(pictures.shape[1:3], bool)
+    width = max(1, len(frame) // 16)
+    frame[width:-width, width:-width] = False
+    return pictures[:, frame].astype("float64").std(axis=1).mean(axis=-1)
+
+
 def silhouette(picture: np.ndarray) -> np.ndarray:
     """Return where a picture is further than 60 in RGB from its background, bool (height, width)."""
     return np.linalg.norm(picture.astype("float32") - border_colour(picture), axis=-1) > SILHOUETTE_DISTANCE

@@ -36,8 +36,16 @@ _VAE = TrainingConfig(
 RUNS = {
     "vae": _VAE,
     "decoder": dataclasses.replace(_VAE, seed=3),
-    "unet": dataclasses.replace(
-        _VAE, batch_size=32, learning_rate=7e-4, ema=0.999, balance=0.5, seed=2, save_every=1000, preview_every=1000
+    "unet": dataclasses.replace(  # a constant rate: the average takes the place of a decay, and a run can be prolonged
+        _VAE,
+        steps=48_000,
+        batch_size=32,
+        learning_rate=5e-4,
+        cosine_decay=False,
+        ema=0.999,
+        balance=0.5,
+        seed=2,
+        preview_every=1000,
     ),
     "branch": dataclasses.replace(
         _VAE,
