@@ -98,7 +98,7 @@ def small(course, tmp_path):
     folder, handed_out = course
     for number in range(5):
         corpus.Submission(handed_out).write(tmp_path / "submissions" / f"student {number}")
-    wrong = corpus.Submission(handed_out).answer(double="import os\n\n\ndef double(x):\n    return x")
+    wrong = corpus.Submission(handed_out).answer(double="import subprocess\n\n\ndef double(x):\n    return x")
     wrong.answer(exam_double="<script>alert(1)</script> one & one").write(tmp_path / "submissions" / "wrong")
     return folder, tmp_path / "submissions", tmp_path / "out"
 

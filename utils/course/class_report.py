@@ -96,9 +96,9 @@ def by_student(rows: list[Row], told: Mapping[str, Sequence[str]] | None = None)
         own = [row for row in rows if row.student == student]
         line: dict[str, str | float] = {"student": student}
         for notebook in notebooks:
-            scores = [row.score for row in own if row.notebook == notebook]
+            scores = [row.score - row.penalty for row in own if row.notebook == notebook]
             line |= {notebook: sum(scores) if scores else "", f"maximum of {notebook}": best[notebook]}
-        line |= {"total": sum(row.score for row in own), "maximum": sum(best.values())}
+        line |= {"total": sum(row.score - row.penalty for row in own), "maximum": sum(best.values())}
         line |= {"waiting": sum(bool(row.waiting) for row in own), "note": "; ".join(told.get(student, ()))}
         found.append(line)
     return found
@@ -251,7 +251,7 @@ def upload_lines(rows: list[Row], statuses: list[Status]) -> dict[str, list[Line
     canvas: dict[str, dict[str, str | float]] = {}
     for s in statuses:
         own = [row for row in rows if (row.student, row.notebook) == (s.student, s.notebook)]
-        score: str | float = "" if any(row.waiting for row in own) else sum(row.score for row in own)
+        score: str | float = "" if any(row.waiting for row in own) else sum(row.score - row.penalty for row in own)
         most = sum(row.points for row in own)
         if s.platform == "Moodle":
             line = {"Identifier": f"Participant {s.person}", "Full name": s.name, "Grade": score, "Maximum Grade": most}

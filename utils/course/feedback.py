@@ -112,7 +112,8 @@ def page(lecture: Lecture, status: Status, row: SubmittedNotebook) -> str:
         inside = f"<details><summary>The question</summary>{as_page(asked(lecture, question.name))}</details>{shown}"
         parts.append(part(question.name, points, comments.get(question.name), inside))
         lines.append((question.name, points))
-    total = f"{number(sum(grade.score for grade in row.grades))} of {number(sum(g.max_score for g in row.grades))}"
+    reached = sum(grade.score for grade in row.grades) - (row.late_submission_penalty or 0)
+    total = f"{number(reached)} of {number(sum(g.max_score for g in row.grades))}"
     penalty = row.late_submission_penalty
     late = f"<p>Handed in late: {number(penalty)} points are taken off.</p>" if penalty else ""
     index = "".join(f'<tr><td><a href="#{html.escape(n)}">{html.escape(n)}</a></td><td>{p}</td></tr>' for n, p in lines)

@@ -13,6 +13,7 @@ machine is at fault; tracebacks are then in errors.log.
 import argparse
 import contextlib
 import fcntl
+import hashlib
 import os
 import sys
 import time
@@ -48,12 +49,21 @@ def grade_folder(args: argparse.Namespace) -> tuple[list[Status], int]:
     planned, rejects = intake.take_in(files, course, log)
     for job in planned:
         job.begun.folder = str(args.submissions.resolve())
+        apply_deadline(job.begun, args.deadline)
     limits = setting_of([], args).text
     done = [records.finished(folder, job, limits, args.retry) for job in planned]
     waiting = [job for job, status in zip(planned, done, strict=True) if status is None]
     statuses = [*rejects, *filter(None, done), *run_jobs(waiting, folder, log, args)]
     records.save(args.output / "rejected.json", rejects)
     return sorted(statuses, key=lambda s: (s.student, s.notebook, s.file)), len(waiting)
+
+
+def apply_deadline(begun: Status, deadline: str) -> None:
+    """Mark a submission as late that the platform dates after the deadline; a new deadline is a new result."""
+    time = platforms.read_stamp(begun.handed_in)
+    if deadline and intake.TIME.match(time):
+        begun.deadline, begun.late = deadline, time > deadline
+        begun.key = hashlib.sha256(f"{begun.key} {deadline}".encode()).hexdigest()
 
 
 def setting_of(waiting: list[Job], args: argparse.Namespace) -> jobs.Setting:
@@ -134,11 +144,15 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-sandbox", action="store_true", help="run students' code with your own rights")
     parser.add_argument("--dask", metavar="ADDRESS", help="send the jobs to this Dask scheduler")
     parser.add_argument("--retry", action="store_true", help="grade anew what needs a review")
+    parser.add_argument("--deadline", default="", help="such as 2026-11-02T23:59, the platform's time")
     parser.add_argument("--roster", type=Path, help="CSV file: a line a student, what to call them in the first column")
     parser.add_argument("--pattern", help="for names of files: a regular expression with the group (?P<student>...)")
     args = parser.parse_args(arguments)
     if args.jobs < 1 or args.seconds <= 0 or args.memory < 1:
         parser.error("--jobs, --seconds and --memory take a number above zero")
+    args.deadline = platforms.read_stamp(args.deadline)
+    if args.deadline and not intake.TIME.match(args.deadline):
+        parser.error(f"--deadline is a time such as 2026-11-02T23:59, got {args.deadline}")
     args.limits = sandbox.Limits(cell=args.seconds, job=10 * args.seconds, memory=args.memory * 2**20)
     args.output, args.course = args.output.resolve(), args.course.resolve()
     return args

@@ -14,10 +14,12 @@ import sysconfig
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from utils.course.cells import grade_id
 from utils.course.exercises import ROOT, Course, CourseError, Lecture, graded_cells, nbgrader_config
+from utils.course.platforms import read_stamp
 from utils.course.records import Status, read_status
 from utils.course.release import MARKER
 from utils.files import replacing, write_text
@@ -25,6 +27,7 @@ from utils.files import replacing, write_text
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, SubmittedNotebook
+from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.utils import compute_checksum, is_grade, is_solution
 from sqlalchemy.exc import DBAPIError
 from traitlets.config import Config
@@ -51,6 +54,7 @@ class Row:
     result: str  # passed, failed, not attempted, written, to be graded
     waiting: bool  # for a person
     message: str = ""
+    penalty: float = 0.0  # for late work, of the whole notebook; stands in the first row of a notebook
 
 
 @contextlib.contextmanager
@@ -142,6 +146,26 @@ def submitted_notebook(book: Gradebook, lecture: Lecture, status: Status) -> Sub
     return book.find_submission_notebook(notebook, assignment, student)
 
 
+def merge_lateness(book: Gradebook, row: SubmittedNotebook, status: Status, config: Config) -> None:
+    """Keep when a notebook was handed in, and take off what nbgrader's LateSubmissionPlugin says."""
+    submission = row.assignment
+    time, due = as_time(read_stamp(status.handed_in)), as_time(status.deadline)
+    submission.timestamp = time or submission.timestamp
+    submission.assignment.duedate = due or submission.assignment.duedate
+    late = submission.total_seconds_late if time and due else float(status.late)
+    plugin = LateSubmissionPlugin(config=config)
+    penalty = plugin.late_submission_penalty(status.student, row.score, late) if late else 0
+    row.late_submission_penalty = max(0.0, min(float(penalty or 0), row.score))
+    book.db.commit()
+
+
+def as_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def merge_one(book: Gradebook, lecture: Lecture, status: Status) -> None:
     """Write one result. Points that a person has entered stay; what changed is marked for a second look."""
     row = submitted_notebook(book, lecture, status)
@@ -183,6 +207,8 @@ def merge(statuses: list[Status], course: Course, output: Path) -> int:
                 continue
             write_autograded(lecture, status, output)
             merge_one(book, lecture, status)
+            row = book.find_submission_notebook(lecture.path.stem, lecture.assignment, status.student)
+            merge_lateness(book, row, status, config)
             merged[mark], new = status.key, new + 1
     write_text(marks, json.dumps(merged))
     return new
@@ -267,10 +293,15 @@ def grades(book: Gradebook, statuses: list[Status]) -> list[Row]:
                 f"{status.student}'s {status.notebook} is graded and not in the gradebook yet: the last batch could "
                 "not write it. Grade once more: make grade SUBMISSIONS=folder"
             ) from None
+        penalty = float(submitted.late_submission_penalty or 0)
         for grade in sorted(submitted.grades, key=lambda grade: grade.cell.name):
             name = grade.cell.name.removeprefix("test_")
             own, waiting = status.exercises.get(name), bool(grade.needs_manual_grade)
             result = own.status if own else "to be graded" if waiting else "written"
             line = own.line if own else ""
-            rows.append(Row(status.student, status.notebook, name, grade.score, grade.max_score, result, waiting, line))
+            row = Row(
+                status.student, status.notebook, name, grade.score, grade.max_score, result, waiting, line, penalty
+            )
+            rows.append(row)
+            penalty = 0.0
     return rows

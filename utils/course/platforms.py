@@ -47,7 +47,14 @@ PATTERNS = {
     "Canvas": CANVAS,
 }
 STAMPS = (
-    *("%Y-%m-%d-%H-%M-%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"),
+    *(
+        "%Y-%m-%d-%H-%M-%S",
+        "%Y-%m-%d %H:%M:%S.%f",
+        "%Y-%m-%d %H:%M:%S",
+        "%Y-%m-%dT%H:%M:%S",
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M",
+    ),
     *("%b %d, %Y %I%M %p", "%B %d, %Y %I%M %p", "%b %d, %Y %I:%M %p", "%B %d, %Y %I:%M %p", "%d %B, %Y %H%M"),
     *("%d %b, %Y %H%M", "%d %B %Y %H%M", "%d %B, %Y %I%M %p", "%d %B, %Y %H:%M", "%Y-%m-%d"),
 )

@@ -47,6 +47,7 @@ class Status:
     key: str = ""  # changes with anything that could change the result
     late: bool = False
     handed_in: str = ""
+    deadline: str = ""
     name: str = ""
     platform: str = ""
     person: str = ""
