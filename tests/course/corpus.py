@@ -424,9 +424,28 @@ def same_helper_defined_twice(s, folder):
     )
 
 
+@case(says="made from another release, with the same task: the tests of double")
+def reworded_test(s, folder):
+    s.cell("test_double")["metadata"]["nbgrader"]["checksum"] = "0" * 32
+    s.write(folder)
+
+
 @case(FULL, REVIEW, "made from another release: the tests of double")
 def old_release(s, folder):
     s.cell("test_double")["metadata"]["nbgrader"]["checksum"] = "0" * 32
+    s.cell("double")["metadata"]["nbgrader"]["checksum"] = "0" * 32
+    s.write(folder)
+
+
+@case(says="the cell of exam_double has lost its id: found by the cells around it")
+def free_text_without_id(s, folder):
+    s.cell("exam_double")["metadata"] = {}
+    s.write(folder)
+
+
+@case(FULL, REVIEW, "no cell for the question exam_double")
+def free_text_deleted(s, folder):
+    s.cells.remove(s.cell("exam_double"))
     s.write(folder)
 
 

@@ -12,7 +12,7 @@ import zipfile
 
 import corpus
 from test_grade import command, points, run, statuses, write_tables
-from utils.course import class_report, gradebook, intake, jobs, records, submissions, warm
+from utils.course import class_report, gradebook, intake, jobs, platforms, records, submissions, warm
 from utils.course.exercises import CourseError
 
 import pytest
@@ -97,7 +97,7 @@ def test_a_damaged_zip_file_is_the_students(course, tmp_path):
             near_the_end = rng.random() < 0.5
             data[rng.randrange(len(data) - 250 if near_the_end else 0, len(data))] = rng.randrange(256)
         (tmp_path / "work.zip").write_bytes(data)
-        for file in submissions.read_zip(str(tmp_path / "work.zip"), "anna"):
+        for file in submissions.read_zip(str(tmp_path / "work.zip"), platforms.Sender("anna")):
             assert file.error is None, f"archive {number}: {file.error!r}"
             problems.add(file.problem)
     assert len(problems) > 5
@@ -105,7 +105,7 @@ def test_a_damaged_zip_file_is_the_students(course, tmp_path):
 
 def test_a_zip_file_that_cannot_be_opened(tmp_path):
     (tmp_path / "work.zip").mkdir()
-    (file,) = submissions.read_zip(str(tmp_path / "work.zip"), "anna")
+    (file,) = submissions.read_zip(str(tmp_path / "work.zip"), platforms.Sender("anna"))
     assert file.problem == "cannot be read: Is a directory"
 
 

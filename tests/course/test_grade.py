@@ -98,7 +98,7 @@ def small(course, tmp_path):
     folder, handed_out = course
     for number in range(5):
         corpus.Submission(handed_out).write(tmp_path / "submissions" / f"student {number}")
-    wrong = corpus.Submission(handed_out).answer(double="import os\n\n\ndef double(x):\n    return x")
+    wrong = corpus.Submission(handed_out).answer(double="import subprocess\n\n\ndef double(x):\n    return x")
     wrong.answer(exam_double="<script>alert(1)</script> one & one").write(tmp_path / "submissions" / "wrong")
     return folder, tmp_path / "submissions", tmp_path / "out"
 
@@ -212,8 +212,8 @@ def test_gradebook_holds_results_and_keeps_what_a_person_entered(small):
     run(*small)
     write_tables(folder, output, "--course", str(folder))
     lines = (output / "by_student.csv").read_text().splitlines()
-    assert lines[0] == "student,lectures/01_sample,total,waiting"
-    assert lines[-1] == "wrong,7.5,7.5,0" and lines[1] == "student 0,6.0,6.0,1"
+    assert lines[0] == "student,lectures/01_sample,maximum of lectures/01_sample,total,maximum,waiting,note"
+    assert lines[-1] == "wrong,7.5,9.0,7.5,9.0,0," and lines[1] == "student 0,6.0,9.0,6.0,9.0,1,"
     feedback = (output / "feedback" / "wrong" / "lectures" / "01_sample.html").read_text()
     assert ("double: failed, 0 of 2 points" if WALLS else "double: not run") in feedback
     assert "wrong on [21]" not in feedback, "a hidden test in the feedback"
@@ -234,7 +234,7 @@ def test_page_shows_common_mistakes_and_difficulty(course, tmp_path):
     lines = list(csv.DictReader(open(tmp_path / "out" / "by_exercise.csv", encoding="utf-8")))
     rows = [gradebook.Row(**{**line, "score": float(line["score"]), "points": float(line["points"])}) for line in lines]
     item = {line["exercise"]: line for line in class_report.items(rows)}["double"]
-    assert (item["students"], item["difficulty"]) == (6, 0.33)
+    assert (item["students"], item["share solved"]) == (6, 0.33)
     (mistake,) = [line for line in class_report.wrong_answers(rows) if line["exercise"] == "double"]
     assert mistake["students"] == 4 and "multiply each value by two" in mistake["message"]
     assert "multiply each value by two" in (tmp_path / "out" / "gradebook.html").read_text()
@@ -251,8 +251,8 @@ def test_answers_that_wait_for_a_person_are_no_zeros():
         row("b", "exam", 0.0, True),
     ]
     items = {item["exercise"]: item for item in class_report.items(rows)}
-    assert [items["one"][k] for k in ("students", "difficulty", "to review")] == [2, 1.0, 1]
-    assert [items["exam"][k] for k in ("students", "difficulty", "to review")] == [2, "", 2]
+    assert [items["one"][k] for k in ("students", "share solved", "to review")] == [2, 1.0, 1]
+    assert [items["exam"][k] for k in ("students", "share solved", "to review")] == [2, "", 2]
     assert "All answers wait" in class_report.histogram(rows[1:]) and "<img" in class_report.histogram(rows)
 
 

@@ -57,9 +57,17 @@ def test_a_folder_as_it_was_made_is_replaced(course):
     assert old is None and others(course) == []
 
 
-@pytest.mark.parametrize("file", ["note.txt", "lectures/01_sample.ipynb"], ids=["added", "changed"])
+WRITTEN = {
+    "added": "note.txt",
+    "changed": "lectures/01_sample.ipynb",
+    "checkpoint": "lectures/.ipynb_checkpoints/01_sample-checkpoint.ipynb",
+}
+
+
+@pytest.mark.parametrize("file", WRITTEN.values(), ids=WRITTEN)
 def test_what_a_person_wrote_is_kept(course, file):
     release.release(course, course / "student")
+    (course / "student" / file).parent.mkdir(exist_ok=True)
     (course / "student" / file).write_text("mine")
     _, old = release.release(course, course / "student")
     assert (old / file).read_text() == "mine" and others(course) == [old]

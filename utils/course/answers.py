@@ -5,9 +5,11 @@ import builtins
 import re
 from dataclasses import dataclass, field
 
-from utils.course.cells import Cell, bound_names, changed_names, global_names, statement_names, statements
-from utils.course.exercises import Exercise, Lecture, Question
+from utils.course.cells import Cell, bound_names, changed_names, global_names, grade_id, statement_names, statements
+from utils.course.exercises import Exercise, Lecture, Question, graded_cells
 from utils.course.magics import NAMES
+
+from nbgrader.utils import compute_checksum
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Answers:
     suspicions: dict[str, list[str]] = field(default_factory=dict)  # exercise -> reasons
     doubts: dict[str, list[str]] = field(default_factory=dict)  # exercise -> reasons that count if it does not pass
     notes: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)  # questions whose cell was not found
     helped: set[str] = field(default_factory=set)  # exercises that use cells which are not graded
     shown: dict[str, str] = field(default_factory=dict)  # exercise -> what stands in the notebook
 
@@ -33,7 +36,7 @@ def find_answers(cells: list[Cell], lecture: Lecture) -> Answers:
     before, after = helpers(cells, lecture, solved, answers)
     answers.cells = [*before, *solved.items(), *after]
     for question in lecture.questions:
-        answers.written[question.name] = find_text(cells, question, answers)
+        answers.written[question.name] = find_text(cells, question, lecture, answers)
     look_at_tests(cells, lecture, answers)
     return answers
 
@@ -182,31 +185,63 @@ def order_helpers(
     return tuple([("", "\n".join(part)) for part in group.values()] for group in (before, after))  # type: ignore[return-value]
 
 
-def find_text(cells: list[Cell], question: Question, answers: Answers) -> str:
-    """Return the answer to `question`."""
+def find_text(cells: list[Cell], question: Question, lecture: Lecture, answers: Answers) -> str:
+    """Return the answer to `question`, by the id of its cell or else by what stands around it."""
     texts = [cell.source for cell in with_id(cells, "markdown", question.name)]
     if len(set(texts)) > 1:
         answers.reasons.append(f"{len(texts)} different cells carry the id {question.name}; all are shown")
     if not texts:
-        answers.reasons.append(f"the notebook has no cell for the question {question.name}")
+        texts = between_neighbours(cells, question, lecture)
+        if texts:
+            answers.notes.append(f"the cell of {question.name} has lost its id: found by the cells around it")
+        else:
+            answers.lost.append(question.name)
+            answers.reasons.append(f"the notebook has no cell for the question {question.name}")
     return "\n\n".join(dict.fromkeys(texts))
+
+
+def between_neighbours(cells: list[Cell], question: Question, lecture: Lecture) -> list[str]:
+    """Return the texts between the cells that stood before and after the cell of `question` when it was handed out.
+
+    The nearest one that is still there counts on either side; where there is none before, nothing is found.
+    """
+    released = [cell.source.strip() for cell in lecture.released.cells]
+    place = next(i for i, cell in enumerate(lecture.released.cells) if grade_id(cell) == question.name)
+    known, now = set(released), [cell.written.strip() for cell in cells]
+    before = next((now.index(text) for text in reversed(released[:place]) if text and text in now), None)
+    if before is None:
+        return []
+    rest = now[before + 1 :]
+    after = next((rest.index(text) for text in released[place + 1 :] if text and text in rest), len(rest))
+    between = cells[before + 1 : before + 1 + after]
+    texts = [cell.source for cell in between if cell.kind != "code" and cell.source.strip() and not cell.grade_id]
+    stub = question.stub.strip()
+    return [text for text in texts if text.strip() not in known or text.strip() == stub]
 
 
 def look_at_tests(cells: list[Cell], lecture: Lecture, answers: Answers) -> None:
     """Note what was done to the test cells, and whether they are those of another release."""
     by_id = {cell.grade_id: cell for cell in cells if cell.grade_id}
-    other, edited, gone = [], [], []
+    stubs = {name: compute_checksum(cell) for name, cell in graded_cells(lecture.released).items()}
+    other: list[str] = []
+    reworded: list[str] = []
+    edited, gone = [], []
     for exercise in lecture.exercises:
         cell = by_id.get(exercise.test_name)
         if cell is None:
             gone.append(exercise.name)
         elif cell.checksum and cell.checksum != exercise.checksum:
-            other.append(exercise.name)
+            solution = by_id.get(exercise.name)
+            same = solution is not None and solution.checksum == stubs[exercise.name]
+            (reworded if same else other).append(exercise.name)
         elif cell.written.strip() not in (exercise.shown_test.strip(), exercise.test.strip()):
             edited.append(exercise.name)
     if gone:
         answers.notes.append(f"test cells restored: {', '.join(gone)}")
     if edited:
         answers.notes.append(f"edited test cells replaced: {', '.join(edited)}")
+    if reworded:
+        names = ", ".join(reworded)
+        answers.notes.append(f"made from another release, with the same task: the tests of {names} have changed since")
     if other:
         answers.reasons.append(f"made from another release: the tests of {', '.join(other)} have changed since")

@@ -14,20 +14,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from utils.course.exercises import ROOT, CourseError
-from utils.course.gradebook import FOR_GRADER, Row, grades, open_gradebook, results, settings
-from utils.course.records import ERROR, GRADED, Status
+from utils.course.exercises import ROOT, CourseError, read_course
+from utils.course.feedback import HEAD, STYLE, write_feedback
+from utils.course.gradebook import Row, grades, open_gradebook, results, settings
+from utils.course.records import ASIDE, ERROR, GRADED, REMOVED, Status, read_report
 from utils.course.terminal import print_anything
 from utils.files import replacing, write_text
 
-import nbformat
 import numpy as np
-from nbconvert.exporters import HTMLExporter
-from nbconvert.preprocessors import CSSHTMLHeaderPreprocessor, TagRemovePreprocessor
-from nbgrader.converters import GenerateFeedback
-from nbgrader.coursedir import CourseDirectory
-from nbgrader.preprocessors import GetGrades
-from traitlets.config import Config
 
 BLUE, ORANGE = "#0072B2", "#E69F00"  # Okabe and Ito
 Line = Mapping[str, str | float]  # of a table, by column
@@ -42,11 +36,11 @@ def batch_report(statuses: list[Status]) -> str:
         "|---|---|---|---|---|",
     ]
     for s in statuses:
-        result = s.status if s.status == GRADED else f"{s.status}, because"
+        result = s.status if s.status in (GRADED, ASIDE) else f"{s.status}, because"
         row = (s.student, s.notebook or s.file, result, points(s), "; ".join([*s.reasons, *notes(s)]))
         lines.append("| " + " | ".join(map(cell, row)) + " |")
-    graded, errors = (sum(s.status == kind for s in statuses) for kind in (GRADED, ERROR))
-    lines += ["", f"{graded} graded, {len(statuses) - graded - errors} in need of a review."]
+    graded, errors, aside = (sum(s.status == kind for s in statuses) for kind in (GRADED, ERROR, ASIDE))
+    lines += ["", f"{graded} graded, {len(statuses) - graded - errors - aside} in need of a review."]
     if errors:
         lines[-1] += f" {errors} not graded: the course or the machine is at fault. The next call tries them again."
     return "\n".join(lines) + "\n"
@@ -89,24 +83,48 @@ def by_exercise(rows: list[Row]) -> list[Line]:
     return [{**vars(row), "waiting": "yes" if row.waiting else ""} for row in rows]
 
 
-def by_student(rows: list[Row]) -> list[Line]:
-    """Return one line for each student: points of each notebook, their sum, and how many cells wait for a person."""
+def by_student(rows: list[Row], told: Mapping[str, Sequence[str]] | None = None) -> list[Line]:
+    """Return one line for each student: points of each notebook beside the maximum, their sum, what waits, notes.
+
+    `told` holds notes by student; who is only there has handed in nothing that could be graded.
+    """
+    told = told or {}
     notebooks = sorted({row.notebook for row in rows})
+    best = {name: max(possible(rows, student, name) for student in {r.student for r in rows}) for name in notebooks}
     found: list[Line] = []
-    for student in sorted({row.student for row in rows}):
+    for student in sorted({row.student for row in rows} | set(told)):
         own = [row for row in rows if row.student == student]
         line: dict[str, str | float] = {"student": student}
         for notebook in notebooks:
-            line[notebook] = sum(row.score for row in own if row.notebook == notebook)
-        line |= {"total": sum(row.score for row in own), "waiting": sum(bool(row.waiting) for row in own)}
+            scores = [row.score - row.penalty for row in own if row.notebook == notebook]
+            line |= {notebook: sum(scores) if scores else "", f"maximum of {notebook}": best[notebook]}
+        line |= {"total": sum(row.score - row.penalty for row in own), "maximum": sum(best.values())}
+        line |= {"waiting": sum(bool(row.waiting) for row in own), "note": "; ".join(told.get(student, ()))}
         found.append(line)
     return found
+
+
+def possible(rows: list[Row], student: str, notebook: str) -> float:
+    return sum(row.points for row in rows if (row.student, row.notebook) == (student, notebook))
+
+
+def student_notes(statuses: list[Status]) -> dict[str, list[str]]:
+    """Return what the tables say of students besides points: late work, files that count for nothing, who has gone."""
+    found: dict[str, list[str]] = collections.defaultdict(list)
+    for s in statuses:
+        if s.late:
+            found[s.student].append(f"{s.notebook}: late")
+        if REMOVED in s.notes:
+            found[s.student].append(f"{s.notebook}: {REMOVED}")
+        if s.status != ASIDE and not s.exercises and s.student:
+            found[s.student].append(f"not graded: {'; '.join(s.reasons)}")
+    return dict(found)
 
 
 def items(rows: list[Row]) -> list[Line]:
     """Return statistics of each exercise.
 
-    `difficulty` is the mean share of the points, 1 for an exercise that everybody solved. `discrimination` is the
+    `share solved` is the mean share of the points, 1 for an exercise that everybody solved. `discrimination` is the
     correlation of an exercise's points with the rest of the student's points in the same notebook. Answers that wait
     for a person are counted, but are in neither of the two, which stay empty if all wait.
     """
@@ -127,7 +145,7 @@ def items(rows: list[Row]) -> list[Line]:
                 "exercise": exercise,
                 "students": len(own),
                 "points": points,
-                "difficulty": round(float(scores.mean()) / max(points, 1e-9), 2) if judged else "",
+                "share solved": round(float(scores.mean()) / max(points, 1e-9), 2) if judged else "",
                 "discrimination": round(float(np.corrcoef(scores, others)[0, 1]), 2) if varies else "",
                 "not attempted": sum(row.result == "not attempted" for row in own.values()),
                 "to review": sum(bool(row.waiting) for row in own.values()),
@@ -183,20 +201,17 @@ def html_table(lines: Sequence[Line]) -> str:
     head = "".join(f"<th>{html.escape(str(key))}</th>" for key in lines[0])
     rows = ["".join(f"<td>{html.escape(show(value))}</td>" for value in line.values()) for line in lines]
     body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def show(value: str | float) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-PAGE = """<!doctype html>
-<meta charset="utf-8"><title>Gradebook</title>
-<style>body {{font: 15px sans-serif; margin: 2em; max-width: 75em}} table {{border-collapse: collapse}}
-td, th {{border: 1px solid #bbb; padding: 2px 8px; text-align: left; vertical-align: top}}</style>
+PAGE = """{head}<title>Gradebook</title><style>{style}</style>
 <h1>Gradebook</h1><p>{students} students, {notebooks} notebooks handed in, {review} graded cells wait for a person.</p>
 <h2>Distribution</h2>{histogram}
-<h2>Exercises</h2><p>Answers that wait for a person are left out. Difficulty is the mean share of the points:
+<h2>Exercises</h2><p>Answers that wait for a person are left out. Share solved is the mean share of the points:
 1 if everybody solved it. Discrimination is the
 correlation with the rest of the points in the notebook: an exercise near 0 or below does not measure what the others
 measure.</p>{items}
@@ -212,40 +227,44 @@ def write_page(path: Path, rows: list[Row], statuses: list[Status]) -> None:
         {"student": s.student, "notebook": s.notebook, "because": "; ".join(s.reasons)} for s in statuses if s.reasons
     ]
     page = PAGE.format(
+        head=HEAD,
+        style=STYLE.replace("50em", "75em"),
         students=len({row.student for row in rows}),
         notebooks=len({(row.student, row.notebook) for row in rows}),
         review=len(review),
         histogram=histogram(rows),
         items=html_table(items(rows)),
         wrong=html_table(wrong_answers(rows)),
-        totals=html_table(by_student(rows)),
+        totals=html_table(by_student(rows, student_notes(statuses))),
         review_table=html_table(reasons),
     )
     write_text(path, page)
 
 
-def write_feedback(config: Config, statuses: list[Status], output: Path) -> None:
-    """Write nbgrader's feedback page for every submission: answers, points, comments.
+def upload_lines(rows: list[Row], statuses: list[Status]) -> dict[str, list[Line]]:
+    """Return the files to upload, by name: for Moodle one for each notebook, for Canvas one for all.
 
-    The page is nbgrader's; its program is not called, which finds notebooks by patterns and so fails in folders and for
-    students whose names hold brackets.
+    Points of a notebook in which something waits for a person stay empty: they are not final.
     """
-    database, config = config.CourseDirectory.db_url, GenerateFeedback(CourseDirectory(config=config)).config
-    config.Exporter.default_preprocessors = []
-    config.TagRemovePreprocessor.enabled, config.TagRemovePreprocessor.remove_cell_tags = True, [FOR_GRADER]
-    exporter = HTMLExporter(config=config)
-    for step in (GetGrades, TagRemovePreprocessor, CSSHTMLHeaderPreprocessor):
-        exporter.register_preprocessor(step, enabled=True)
-    for status in statuses:
-        path = output / "autograded" / status.student / f"{status.notebook}.ipynb"
-        assignment, _, name = status.notebook.partition("/")
-        about = {"student": status.student, "assignment": assignment, "notebook": name, "db_url": database}
-        page, _ = exporter.from_notebook_node(
-            nbformat.read(path, as_version=4), {"nbgrader": about, "metadata": {"name": name}}
-        )
-        target = output / "feedback" / status.student / f"{status.notebook}.html"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, page)
+    found: dict[str, list[Line]] = collections.defaultdict(list)
+    notebooks = sorted({s.notebook for s in statuses if s.platform == "Canvas"})
+    canvas: dict[str, dict[str, str | float]] = {}
+    for s in statuses:
+        own = [row for row in rows if (row.student, row.notebook) == (s.student, s.notebook)]
+        score: str | float = "" if any(row.waiting for row in own) else sum(row.score - row.penalty for row in own)
+        most = sum(row.points for row in own)
+        if s.platform == "Moodle":
+            line = {"Identifier": f"Participant {s.person}", "Full name": s.name, "Grade": score, "Maximum Grade": most}
+            found[f"moodle_{Path(s.notebook).name}.csv"].append(line)
+        elif s.platform == "Canvas":
+            empty = dict.fromkeys(("SIS User ID", "SIS Login ID", "Section"), "")
+            top = {"Student": "Points Possible", "ID": "", **empty, **dict.fromkeys(notebooks, "")}
+            canvas.setdefault("", top)[s.notebook] = most  # type: ignore[arg-type]
+            line = {"Student": s.name, "ID": s.person, **empty, **dict.fromkeys(notebooks, "")}
+            canvas.setdefault(s.person, line)[s.notebook] = score
+    if canvas:
+        found["canvas.csv"] = list(canvas.values())
+    return found
 
 
 def write_all(course: Path, output: Path, feedback: bool) -> None:
@@ -253,14 +272,17 @@ def write_all(course: Path, output: Path, feedback: bool) -> None:
     statuses = results(output)
     if not statuses:
         raise CourseError(f"Nothing is graded in {output}. First: make grade SUBMISSIONS=folder")
-    config = settings(course, output)
-    with open_gradebook(config) as book:
+    everything = read_report(output / "report.json") or statuses
+    with open_gradebook(settings(course, output)) as book:
         rows = grades(book, statuses)
         write_csv(output / "by_exercise.csv", by_exercise(rows))
-        write_csv(output / "by_student.csv", by_student(rows))
-        write_page(output / "gradebook.html", rows, statuses)
+        write_csv(output / "by_student.csv", by_student(rows, student_notes(everything)))
+        write_page(output / "gradebook.html", rows, everything)
+        for name, lines in upload_lines(rows, statuses).items():
+            (output / "upload").mkdir(exist_ok=True)
+            write_csv(output / "upload" / name, lines)
         if feedback:
-            write_feedback(config, statuses, output)
+            write_feedback(book, read_course(course), statuses, output)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,17 +13,19 @@ machine is at fault; tracebacks are then in errors.log.
 import argparse
 import contextlib
 import fcntl
+import hashlib
 import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
-from utils.course import class_report, gradebook, intake, jobs, records, sandbox, submissions, warm
+from utils.course import class_report, gradebook, intake, jobs, platforms, records, sandbox, submissions, warm
 from utils.course.exercises import ROOT, CourseError, read_course
-from utils.course.records import ERROR, GRADED, Job, Status
+from utils.course.records import ASIDE, ERROR, GRADED, Job, Status
 from utils.course.terminal import print_anything
 from utils.files import write_text
 
@@ -42,22 +44,54 @@ def grade_folder(args: argparse.Namespace) -> tuple[list[Status], int]:
     folder, store, log = args.output / "jobs", args.output / "store", args.output / "errors.log"
     for made in (folder, store):
         made.mkdir(parents=True, exist_ok=True)
-    files = submissions.collect(args.submissions)
+    files = submissions.collect(args.submissions, args.rules)
     submissions.keep_copies(files, store)
     planned, rejects = intake.take_in(files, course, log)
-    done = [records.finished(folder, job) for job in planned]
+    for job in planned:
+        job.begun.folder = str(args.submissions.resolve())
+        apply_deadline(job.begun, args.deadline)
+    limits = setting_of([], args).text
+    done = [records.finished(folder, job, limits, args.retry) for job in planned]
     waiting = [job for job, status in zip(planned, done, strict=True) if status is None]
     statuses = [*rejects, *filter(None, done), *run_jobs(waiting, folder, log, args)]
     records.save(args.output / "rejected.json", rejects)
     return sorted(statuses, key=lambda s: (s.student, s.notebook, s.file)), len(waiting)
 
 
+def apply_deadline(begun: Status, deadline: str) -> None:
+    """Mark a submission as late that the platform dates after the deadline; a new deadline is a new result."""
+    time = platforms.read_stamp(begun.handed_in)
+    if deadline and intake.TIME.match(time):
+        begun.deadline, begun.late = deadline, time > deadline
+        begun.key = hashlib.sha256(f"{begun.key} {deadline}".encode()).hexdigest()
+
+
+def setting_of(waiting: list[Job], args: argparse.Namespace) -> jobs.Setting:
+    names = tuple(sorted({job.begun.notebook for job in waiting}))
+    return jobs.Setting(args.course, names, args.output / "warm.log", args.limits, not args.no_sandbox)
+
+
+def check_references(waiting: list[Job], setting: jobs.Setting, executor: Executor) -> tuple[list[Job], list[Status]]:
+    """Grade the course's own solutions first: where they do not get full points here, nobody is graded.
+
+    Returns
+    -------
+    tuple of list and list
+        The jobs that can be graded on this machine, and the statuses of the others.
+    """
+    course = read_course(setting.course)
+    futures = {name: executor.submit(jobs.grade, intake.reference(course[name]), setting) for name in setting.lectures}
+    problems = {name: intake.problem_of_reference(future.result()) for name, future in futures.items()}
+    bad = [job for job in waiting if problems[job.begun.notebook]]
+    statuses = [replace(job.begun, status=ERROR, reasons=[problems[job.begun.notebook]], key="") for job in bad]
+    return [job for job in waiting if not problems[job.begun.notebook]], statuses
+
+
 def run_jobs(waiting: list[Job], folder: Path, log: Path, args: argparse.Namespace) -> list[Status]:
     """Do the jobs and write a status file after each; return their statuses. A job that failed is tried again later."""
-    names = tuple(sorted({job.begun.notebook for job in waiting}))
-    setting = jobs.Setting(args.course, names, args.output / "warm.log", args.limits, not args.no_sandbox)
-    found = []
+    setting = setting_of(waiting, args)
     with engine(args) as executor, tqdm(total=len(waiting), unit="notebook", disable=not waiting) as bar:
+        waiting, found = check_references(waiting, setting, executor)
         futures = {executor.submit(jobs.grade, job, setting): job for job in waiting}
         try:
             for future in as_completed(futures):
@@ -109,9 +143,16 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=defaults.memory // 2**20, help="MiB a job (default %(default)d)")
     parser.add_argument("--no-sandbox", action="store_true", help="run students' code with your own rights")
     parser.add_argument("--dask", metavar="ADDRESS", help="send the jobs to this Dask scheduler")
+    parser.add_argument("--retry", action="store_true", help="grade anew what needs a review")
+    parser.add_argument("--deadline", default="", help="such as 2026-11-02T23:59, the platform's time")
+    parser.add_argument("--roster", type=Path, help="CSV file: a line a student, what to call them in the first column")
+    parser.add_argument("--pattern", help="for names of files: a regular expression with the group (?P<student>...)")
     args = parser.parse_args(arguments)
     if args.jobs < 1 or args.seconds <= 0 or args.memory < 1:
         parser.error("--jobs, --seconds and --memory take a number above zero")
+    args.deadline = platforms.read_stamp(args.deadline)
+    if args.deadline and not intake.TIME.match(args.deadline):
+        parser.error(f"--deadline is a time such as 2026-11-02T23:59, got {args.deadline}")
     args.limits = sandbox.Limits(cell=args.seconds, job=10 * args.seconds, memory=args.memory * 2**20)
     args.output, args.course = args.output.resolve(), args.course.resolve()
     return args
@@ -130,16 +171,29 @@ def check_sandbox(course: Path) -> None:
         ) from None
 
 
+def earlier(statuses: list[Status], args: argparse.Namespace) -> list[Status]:
+    """Return what earlier batches have graded and this one has not seen; what has left its folder is marked."""
+    seen = {(status.student, status.notebook) for status in statuses}
+    others = [s for s in gradebook.results(args.output) if (s.student, s.notebook) not in seen]
+    for status in others:
+        if status.folder == str(args.submissions.resolve()):
+            status.notes.append(records.REMOVED)
+    return others
+
+
 def batch(args: argparse.Namespace) -> int:
     """Grade, report, merge; return the exit status."""
     start = time.monotonic()
     if not args.no_sandbox:
         check_sandbox(args.course)
+    roster = platforms.read_roster(args.roster) if args.roster else platforms.Roster()
+    args.rules = submissions.Rules(roster, platforms.read_pattern(args.pattern) if args.pattern else None)
     with only_one(args.output):
         statuses, new = grade_folder(args)
-        text = class_report.batch_report(statuses)
+        everything = sorted([*statuses, *earlier(statuses, args)], key=lambda s: (s.student, s.notebook, s.file))
+        text = class_report.batch_report(everything)
         write_text(args.output / "report.md", text)
-        records.save(args.output / "report.json", statuses)
+        records.save(args.output / "report.json", everything)
         place = args.output.relative_to(Path.cwd()) if args.output.is_relative_to(Path.cwd()) else args.output
         seconds = time.monotonic() - start
         print(
@@ -148,7 +202,7 @@ def batch(args: argparse.Namespace) -> int:
         gradebook.merge([s for s in statuses if s.exercises], read_course(args.course), args.output)
     if any(status.status == ERROR for status in statuses):
         return 2
-    return int(any(status.status != GRADED for status in statuses))
+    return int(any(status.status not in (GRADED, ASIDE) for status in statuses))
 
 
 def main(arguments: list[str] | None = None) -> int:

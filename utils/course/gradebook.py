@@ -14,10 +14,12 @@ import sysconfig
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from utils.course.cells import grade_id
 from utils.course.exercises import ROOT, Course, CourseError, Lecture, graded_cells, nbgrader_config
+from utils.course.platforms import read_stamp
 from utils.course.records import Status, read_status
 from utils.course.release import MARKER
 from utils.files import replacing, write_text
@@ -25,12 +27,19 @@ from utils.files import replacing, write_text
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, SubmittedNotebook
+from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.utils import compute_checksum, is_grade, is_solution
 from sqlalchemy.exc import DBAPIError
 from traitlets.config import Config
 
 FOR_GRADER = "for-grader"  # tag of cells that the feedback does not show
-TAG = re.compile(r"<(?=[A-Za-z/!?])")  # where HTML could begin
+LIVE = (  # where an answer could become more than text in the browser of whoever grades it
+    (re.compile(r"<(?=[A-Za-z/!?])"), "&lt;"),
+    (re.compile(r"!\["), r"!\\["),  # images load by themselves
+    (re.compile(r"\](?=\(\s*(?!https://))"), r"\\]"),
+    (re.compile(r"^(\s*)\[(?=[^\]]*\]:)", re.MULTILINE), r"\1\\["),
+    (re.compile(r"\\(href|url|style|class|cssId|require|unicode)\b"), r"\\text "),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class Row:
     result: str  # passed, failed, not attempted, written, to be graded
     waiting: bool  # for a person
     message: str = ""
+    penalty: float = 0.0  # for late work, of the whole notebook; stands in the first row of a notebook
 
 
 @contextlib.contextmanager
@@ -105,15 +115,18 @@ def add_lecture(book: Gradebook, lecture: Lecture) -> None:
         book.update_or_create_source_cell(name, notebook, assignment, **kind)
 
 
-def submitted_notebook(book: Gradebook, lecture: Lecture, student: str) -> SubmittedNotebook:
+def submitted_notebook(book: Gradebook, lecture: Lecture, status: Status) -> SubmittedNotebook:
     """Return the row of a student's notebook, made with everything that belongs to it if it is not there."""
-    notebook, assignment = lecture.path.stem, lecture.assignment
-    book.update_or_create_student(student)
+    notebook, assignment, student = lecture.path.stem, lecture.assignment, status.student
+    first, _, last = (status.name or student).rpartition(" ")
+    book.update_or_create_student(student, first_name=first, last_name=last)
     try:
         submission = book.find_submission(assignment, student)
     except MissingEntry:
         submission = book.add_submission(assignment, student)
         for row in list(submission.notebooks):  # nbgrader adds all notebooks of the folder, handed in or not
+            for part in (*row.grades, *row.comments):  # they do not go with it
+                book.db.delete(part)
             book.db.delete(row)
         book.db.commit()
         submission = book.find_submission(assignment, student)
@@ -133,9 +146,29 @@ def submitted_notebook(book: Gradebook, lecture: Lecture, student: str) -> Submi
     return book.find_submission_notebook(notebook, assignment, student)
 
 
+def merge_lateness(book: Gradebook, row: SubmittedNotebook, status: Status, config: Config) -> None:
+    """Keep when a notebook was handed in, and take off what nbgrader's LateSubmissionPlugin says."""
+    submission = row.assignment
+    time, due = as_time(read_stamp(status.handed_in)), as_time(status.deadline)
+    submission.timestamp = time or submission.timestamp
+    submission.assignment.duedate = due or submission.assignment.duedate
+    late = submission.total_seconds_late if time and due else float(status.late)
+    plugin = LateSubmissionPlugin(config=config)
+    penalty = plugin.late_submission_penalty(status.student, row.score, late) if late else 0
+    row.late_submission_penalty = max(0.0, min(float(penalty or 0), row.score))
+    book.db.commit()
+
+
+def as_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 def merge_one(book: Gradebook, lecture: Lecture, status: Status) -> None:
     """Write one result. Points that a person has entered stay; what changed is marked for a second look."""
-    row = submitted_notebook(book, lecture, status.student)
+    row = submitted_notebook(book, lecture, status)
     grades = {grade.cell.name: grade for grade in row.grades}
     for exercise in lecture.exercises:
         grade, result = grades[exercise.test_name], status.exercises[exercise.name]
@@ -144,8 +177,9 @@ def merge_one(book: Gradebook, lecture: Lecture, status: Status) -> None:
     for question in lecture.questions:
         grade, answer = grades[question.name], status.written.get(question.name, "").strip()
         empty = answer in ("", question.stub.strip())
+        empty = empty and question.name not in status.lost  # a cell that was not found may have held an answer
         grade.auto_score = 0.0 if empty else None
-        grade.needs_manual_grade = not empty
+        grade.needs_manual_grade = not empty or grade.manual_score is not None
     comments = {comment.cell.name: comment for comment in row.comments}
     for exercise in lecture.exercises:
         why = status.exercises[exercise.name].suspicions
@@ -173,6 +207,8 @@ def merge(statuses: list[Status], course: Course, output: Path) -> int:
                 continue
             write_autograded(lecture, status, output)
             merge_one(book, lecture, status)
+            row = book.find_submission_notebook(lecture.path.stem, lecture.assignment, status.student)
+            merge_lateness(book, row, status, config)
             merged[mark], new = status.key, new + 1
     write_text(marks, json.dumps(merged))
     return new
@@ -221,12 +257,19 @@ def write_autograded(lecture: Lecture, status: Status, output: Path) -> None:
             lines = [row.line, *(f"needs review, because {why}" for why in row.suspicions)]
             cell.outputs = [new_output("stream", name="stdout", text="\n".join(lines) + "\n")]
         elif name in status.written:
-            cell.source = TAG.sub("&lt;", status.written[name])
+            cell.source = as_plain_markdown(status.written[name])
     notebook.cells = [cell for old in notebook.cells for cell in (old, *rubric(lecture, grade_id(old)))]
     folder = output / "autograded" / status.student / lecture.assignment
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / lecture.path.name) as new:
         nbformat.write(notebook, new)
+
+
+def as_plain_markdown(text: str) -> str:
+    """Return an answer as Markdown without tags and images, and with links to https only."""
+    for pattern, new in LIVE:
+        text = pattern.sub(new, text)
+    return text
 
 
 def rubric(lecture: Lecture, name: str | None) -> list[nbformat.NotebookNode]:
@@ -250,10 +293,15 @@ def grades(book: Gradebook, statuses: list[Status]) -> list[Row]:
                 f"{status.student}'s {status.notebook} is graded and not in the gradebook yet: the last batch could "
                 "not write it. Grade once more: make grade SUBMISSIONS=folder"
             ) from None
+        penalty = float(submitted.late_submission_penalty or 0)
         for grade in sorted(submitted.grades, key=lambda grade: grade.cell.name):
             name = grade.cell.name.removeprefix("test_")
             own, waiting = status.exercises.get(name), bool(grade.needs_manual_grade)
             result = own.status if own else "to be graded" if waiting else "written"
             line = own.line if own else ""
-            rows.append(Row(status.student, status.notebook, name, grade.score, grade.max_score, result, waiting, line))
+            row = Row(
+                status.student, status.notebook, name, grade.score, grade.max_score, result, waiting, line, penalty
+            )
+            rows.append(row)
+            penalty = 0.0
     return rows

@@ -23,6 +23,9 @@ WATCHED = frozenset(
 METHODS = (types.FunctionType, property, classmethod, staticmethod)
 PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis))
 LIBRARIES = ("keras", "tensorflow", "jax", "jaxlib", "numpy", "scipy", "builtins", "types", "functools", "optree")
+# Values of the standard library and others that are what they seem; an honest answer may be one of them.
+VALUES = """collections.Counter collections.deque collections.OrderedDict collections.defaultdict fractions.Fraction
+decimal.Decimal pandas.Series pandas.DataFrame numpy.matrix numpy.memmap datetime.date datetime.datetime""".split()
 BUILTINS = frozenset(vars(builtins))
 
 
@@ -60,11 +63,47 @@ def code_of(modules: dict[str, types.ModuleType]) -> Iterator[tuple[str, Any, st
                 yield place, vars(kind), key, value
 
 
+def all_classes() -> set[type]:
+    """Return every class that there is in this process."""
+    found: set[type] = set()
+    new = [object]
+    while new:
+        kind = new.pop()
+        if kind not in found:
+            found.add(kind)
+            new += type.__subclasses__(kind)
+    return found
+
+
+_known: set[type] = set()  # classes that existed before any of the student's code ran
+_before: set[str] = set()  # modules that did
+
+
+def from_library(kind: type) -> bool:
+    """Tell whether a class is a library's, not one of the student's that only says so.
+
+    A library that was imported later is believed, since it has not been there to be changed.
+    """
+    if not _known or kind in _known:
+        return True
+    name = str(type.__getattribute__(kind, "__module__"))
+    module = sys.modules.get(name)
+    return name not in _before and module is not None and vars(module).get(kind.__name__) is kind
+
+
+def is_value(kind: type) -> bool:
+    """Tell whether a class is one of VALUES."""
+    places = (name.rpartition(".") for name in VALUES)
+    return any(getattr(sys.modules.get(module), name, None) is kind for module, _, name in places)
+
+
 class Guard:
     """Remembers the state after the set-up; made before any of the student's code runs."""
 
     def __init__(self, namespace: dict[str, Any]):
         self.globals = dict(namespace)
+        _known.update(all_classes())
+        _before.update(sys.modules)
         self.modules = watched_modules()
         self.code = list(code_of(self.modules))
         inside = [(f"{place}.{key}", function_inside(value)) for place, _, key, value in self.code]
@@ -144,6 +183,8 @@ def strange(value: Any, depth: int = 0) -> str | None:
     kind = type(value)
     if kind in PLAIN or depth > 6:
         return None
+    if is_value(kind):
+        return None
     if kind in (list, tuple, set, frozenset):
         return next(filter(None, (strange(item, depth + 1) for item in list(value)[:1000])), None)
     if kind is dict:
@@ -155,7 +196,7 @@ def strange(value: Any, depth: int = 0) -> str | None:
     if numpy and issubclass(kind, numpy.ndarray):
         return f"a {kind.__name__} instead of an array"
     root = str(type.__getattribute__(kind, "__module__")).partition(".")[0]
-    if root in LIBRARIES and kind not in (object, types.SimpleNamespace):
+    if root in LIBRARIES and from_library(kind) and kind not in (object, types.SimpleNamespace):
         return None
     bases = {str(base.__module__).partition(".")[0] for base in kind.__mro__[1:]}
     if "keras" in bases:  # a layer or model of the student's

@@ -2,16 +2,21 @@
 
 import hashlib
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from utils.course import review
 from utils.course.answers import find_answers
 from utils.course.cells import Cell, NotANotebook, bound_names, parse
 from utils.course.exercises import Course, Lecture
-from utils.course.records import REVIEW, Job, Status, internal_error
+from utils.course.platforms import read_stamp
+from utils.course.records import ASIDE, ERROR, REVIEW, Job, Status, internal_error
 from utils.course.submissions import File
 
-VERSION = 1  # raise it when grading itself changes: every submission is then graded anew
+VERSION = 2  # raise it when grading itself changes: every submission is then graded anew
+TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 Versions = list[tuple[File, list[Cell]]]  # what a student handed in for one lecture
 
 
@@ -23,6 +28,9 @@ def take_in(files: list[File], course: Course, log: Path) -> tuple[list[Job], li
     work: dict[tuple[str, str], Versions] = {}
     jobs, rejects = [], []
     for file in files:
+        if file.aside:
+            rejects.append(replace(rejected(file, None, ""), status=ASIDE, reasons=[], notes=["is no answer"]))
+            continue
         name = known_name(file, course)
         try:
             cells, problem, found = read(file, name, course)
@@ -93,11 +101,34 @@ def no_lecture(cells: list[Cell], name: str | None) -> str:
 def rejected(file: File, name: str | None, problem: str) -> Status:
     """Return the status of a file that nothing can be graded of."""
     reasons = [f"{file.name or 'the folder'} {problem}"]
-    return Status(file.student, name or "", file.name, status=REVIEW, reasons=reasons, notes=file.notes)
+    begun = Status(file.student, name or "", file.name, status=REVIEW, reasons=reasons, notes=file.notes)
+    return replace(begun, **about(file))
+
+
+def about(file: File) -> dict[str, Any]:
+    """Return what a status holds of who handed a file in, and when."""
+    s = file.sender
+    return {"late": s.late, "handed_in": s.stamp, "name": s.name, "platform": s.platform, "person": s.id}
+
+
+def newest(versions: Versions) -> Versions:
+    """Return the versions of the newest attempt, with a note on the older ones; all of them where no time tells.
+
+    A version with a time that cannot be read, or without one, is not older than any other.
+    """
+    times = [read_stamp(file.sender.stamp) for file, _ in versions]
+    stamps, last = set(times), max(times)
+    if len(stamps) < 2 or not all(map(TIME.match, stamps)):
+        return versions
+    kept = [version for version, time in zip(versions, times, strict=True) if time == last]
+    older = ", ".join(sorted(stamps - {last}))
+    kept[-1][0].notes.append(f"the newest attempt counts, of {last}; older ones: {older}")
+    return kept
 
 
 def plan(versions: Versions, lecture: Lecture) -> Job:
     """Return the job for what a student handed in for a lecture: the last version counts."""
+    versions = newest(versions)
     digests = list(dict.fromkeys(file.digest for file, _ in versions))
     file, cells = versions[-1]
     answers = find_answers(cells, lecture)
@@ -108,19 +139,40 @@ def plan(versions: Versions, lecture: Lecture) -> Job:
         if found := review.suspicious(source):
             for owner in [exercise] if exercise else sorted(answers.helped):
                 answers.suspicions.setdefault(owner, []).extend(found)
-    state = [VERSION, lecture.key, digests, *([file.late, file.handed_in] if file.late or file.handed_in else [])]
+    state = [VERSION, lecture.key, digests, *about(file).values()]
     begun = Status(
         file.student,
         lecture.name,
         file.name,
         submission=file.digest,
         key=hashlib.sha256(json.dumps(state).encode()).hexdigest(),
-        late=file.late,
-        handed_in=file.handed_in,
+        **about(file),
         written=answers.written,
+        lost=answers.lost,
         reasons=answers.reasons,
         notes=list(dict.fromkeys(note for f, _ in versions for note in f.notes)) + answers.notes,
     )
     return Job(
         begun, tuple(answers.cells), answers.suspicions, answers.shown, answers.doubts, frozenset(answers.helped)
+    )
+
+
+def reference(lecture: Lecture) -> Job:
+    """Return the job of the course's own solutions."""
+    cells = tuple((exercise.name, lecture.references[exercise.name]) for exercise in lecture.exercises)
+    return Job(Status("the course's own solutions", lecture.name), cells, {})
+
+
+def problem_of_reference(status: Status) -> str:
+    """Return why nobody can be graded where the course's own solutions ended with `status`, "" if all is well."""
+    lost = [row for row in status.exercises.values() if row.status != "passed" or row.suspicions]
+    if status.status == ERROR:
+        return "; ".join(status.reasons)
+    if not lost:
+        return ""
+    first = "; ".join([lost[0].line, *lost[0].suspicions])
+    return (
+        f"the course's own solutions of {status.notebook} fail {len(lost)} of {len(status.exercises)} exercises here, "
+        f"so no student was graded. The first: {first}. Look at the installation (pip list, KERAS_BACKEND) "
+        "and at the limits --seconds and --memory"
     )

@@ -29,9 +29,21 @@ class Setting:
     limits: sandbox.Limits
     isolated: bool
 
+    @property
+    def text(self) -> str:
+        """What a result may depend on besides the job."""
+        return f"{self.limits.cell:g} s, {self.limits.memory >> 20} MiB, {'isolated' if self.isolated else 'open'}"
+
+
+ENDED = "ended the process that ran it"
+
 
 class Stopped(Exception):
     """The student's process did not get through a cell: it ended, or went over a limit."""
+
+
+class MachineError(CourseError):
+    """Something outside of the job has stopped it."""
 
 
 class Child:
@@ -80,7 +92,9 @@ class Child:
             except OSError:
                 part = b""
             if not part:
-                raise Stopped("ended the process that ran it")
+                if not self.room.alive():
+                    raise MachineError("the sandbox was ended from outside")
+                raise Stopped(ENDED)
             self.frames.add(part)
 
     def read(self, data: bytes) -> Reply:
@@ -88,6 +102,8 @@ class Child:
         if self.messages > MESSAGES:
             raise Stopped(f"sent more than {MESSAGES} messages")
         reply = protocol.read_reply(data)
+        if reply.kind == protocol.FAILED and not self.room.alive():
+            raise MachineError("the sandbox was ended from outside")
         if reply.kind == protocol.FAILED:
             raise Stopped(f"could not be run: {reply.line[:300]}")
         return reply
@@ -148,6 +164,7 @@ class Grader:
         self.by_name = {e.name: e for e in lecture.exercises}
         self.verdicts: dict[str, Verdict] = {}
         self.skip: set[str] = set()
+        self.again: set[str] = set()  # cells and tests that ended the process once, and are tried once more
         self.helper_error = ""  # how a cell that is not graded ended, "" where all ran through
         self.end = time.monotonic() + limits.job
 
@@ -213,8 +230,17 @@ class Grader:
             self.stop_at(at, cells, str(stop))
             return None
 
+    def once_more(self, what: str, why: str) -> bool:
+        """Tell whether `what` is to be tried again: a machine that is short of memory ends processes as well."""
+        if why != ENDED or what in self.again:
+            return False
+        self.again.add(what)
+        return True
+
     def stop_at(self, at: str, cells: Cells, why: str) -> None:
         """Leave out the cell that stopped the definitions; what it was to define has failed."""
+        if self.once_more(f"cell {at}", why):
+            return
         self.skip.add(at)
         if at in self.by_name:
             self.fail(at, why)
@@ -241,7 +267,10 @@ class Grader:
                     if reply.kind == protocol.TESTED and reply.name in self.verdicts:
                         self.verdicts[reply.name].suspicions.append("gave more than one result")
             except Stopped as stop:
-                self.fail(name or wanted[-1], str(stop))
+                if not self.once_more(f"test {name or wanted[-1]}", str(stop)):
+                    self.fail(name or wanted[-1], str(stop))
+                elif not name:
+                    del self.verdicts[wanted[-1]]
                 return
             if name:
                 self.verdicts[name] = judge(reply, self.by_name[name], word, defined.errors.get(name, ""))
@@ -251,15 +280,18 @@ def grade(job: Job, setting: Setting) -> Status:
     """Do one job and return its status. Runs in any process; its arguments and its result are plain values."""
     course, zygote = warm.this_process((setting.course, setting.lectures, setting.log))
     lecture, start = course[job.begun.notebook], time.monotonic()
-    cells = list(job.cells)
-    if not setting.isolated:  # without walls, what looks dangerous is not run at all
-        unsafe = {name for name, source in cells if review.suspicious(source)}
-        cells = [] if "" in unsafe else [cell for cell in cells if cell[0] not in unsafe]
-    try:
-        grader = Grader(lecture, cells, zygote, setting.limits, setting.isolated, job.helped)
-        verdicts = grader.run()
-    except (CourseError, sandbox.NoSandbox) as error:  # must not stop the others, nor give points
-        return replace(job.begun, status=ERROR, reasons=[str(error)], key="")
+    cells, limits = list(job.cells), setting.text
+    if not setting.isolated:
+        job = without_walls(job)
+        cells = list(job.cells)
+    for attempt in (1, 2):
+        try:
+            grader = Grader(lecture, cells, zygote, setting.limits, setting.isolated, job.helped)
+            verdicts = grader.run()
+            break
+        except (CourseError, sandbox.NoSandbox, OSError) as error:  # must not stop the others, nor give points
+            if attempt == 2 or not isinstance(error, MachineError | OSError):
+                return replace(job.begun, status=ERROR, reasons=[str(error)], key="")
     for name in {*job.doubts, *(job.helped if grader.helper_error else ())} & verdicts.keys():
         if verdicts[name].status != "passed":
             verdicts[name].suspicions += job.doubts.get(name, [])
@@ -269,7 +301,22 @@ def grade(job: Job, setting: Setting) -> Status:
     rows = {e.name: result(e, verdicts.get(e.name), job) for e in lecture.exercises}
     reasons = job.begun.reasons + [f"{name}: {why}" for name, row in rows.items() for why in row.suspicions]
     seconds = round(time.monotonic() - start, 2)
-    return replace(job.begun, status=REVIEW if reasons else GRADED, reasons=reasons, exercises=rows, seconds=seconds)
+    return replace(
+        job.begun, status=REVIEW if reasons else GRADED, reasons=reasons, exercises=rows, seconds=seconds, limits=limits
+    )
+
+
+def without_walls(job: Job) -> Job:
+    """Return the job without the cells that look dangerous: they are not run at all, and a person looks at them."""
+    suspicions = {name: list(why) for name, why in job.suspicions.items()}
+    kept = []
+    for name, source in job.cells:
+        why = review.reaches_machine(source)
+        for owner in [name] if name else job.helped:
+            suspicions.setdefault(owner, []).extend(why)
+        if not why and not review.suspicious(source):
+            kept.append((name, source))
+    return replace(job, cells=tuple(kept), suspicions=suspicions)
 
 
 def result(exercise: Exercise, verdict: Verdict | None, job: Job) -> ExerciseResult:

@@ -1,8 +1,8 @@
 """Cells are IPython, not Python: from the source of a cell to the Python that stays of it when it is graded.
 
-IPython's own transformer makes calls of magics, `?`, `!`, prompts and indented cells. Then each call is replaced by
-what it means for an answer: `%time f()` by `f()`, the first line of a `%%time` cell by nothing, `%matplotlib inline`
-and `np.mean?` by None. Lines stay where they are, so that messages quote the student's own.
+IPython's own transformer makes calls of magics, `?` and `!`, and takes off prompts and indentation. Then each call is
+replaced by what it means for an answer: `%time f()` by `f()`, the first line of a `%%time` cell by nothing,
+`%matplotlib inline` and `np.mean?` by None. Lines stay where they are, so that messages quote the student's own.
 """
 
 import ast

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from utils.files import write_text
 
-GRADED, REVIEW, ERROR = "graded", "needs review", "error"
+GRADED, REVIEW, ERROR, ASIDE = "graded", "needs review", "error", "left aside"
+REMOVED = "no longer in the folder of the class"
 Kind = TypeVar("Kind")
 
 
@@ -34,8 +35,9 @@ class ExerciseResult:
 class Status:
     """What became of one notebook of one student, or of a file that nothing can be graded of (`key` is then empty).
 
-    `status` is graded, needs review, or error: the course or the machine is at fault, and the next batch tries again.
-    `late` is what the platform says; `handed_in` is nbgrader's time stamp.
+    `status` is graded, needs review, left aside: a file that is no answer; or error: the course or the machine is at
+    fault, and the next batch tries again. `late` is what the platform says, or what the deadline makes of the time
+    `handed_in`. `platform` and `person` are the platform and the number that it gives the student.
     """
 
     student: str = ""
@@ -45,7 +47,14 @@ class Status:
     key: str = ""  # changes with anything that could change the result
     late: bool = False
     handed_in: str = ""
+    deadline: str = ""
+    name: str = ""
+    platform: str = ""
+    person: str = ""
+    folder: str = ""  # of the class, as it was when this was graded
+    limits: str = ""  # that the job ran under
     written: dict[str, str] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)  # questions whose cell was not found
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     status: str = REVIEW
@@ -94,6 +103,23 @@ def read_status(path: Path) -> Status:
     return status
 
 
+def read_report(path: Path) -> list[Status]:
+    """Return the statuses of a report, without their exercises' types checked; none if there is no report.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    if not isinstance(data, list):
+        raise ValueError(f"{path} is damaged: it holds a {type(data).__name__}. Grade once more")
+    return [built(Status, status) for status in data]
+
+
 def built(kind: type[Kind], data: object) -> Kind:
     """Return the dataclass `kind` with the values of a JSON object; ValueError if they do not fit."""
     if not isinstance(data, dict):
@@ -107,8 +133,11 @@ def built(kind: type[Kind], data: object) -> Kind:
     return result
 
 
-def finished(folder: Path, job: Job) -> Status | None:
-    """Return the status that an earlier batch has saved for this very job, None if there is none."""
+def finished(folder: Path, job: Job, limits: str = "", retry: bool = False) -> Status | None:
+    """Return the status that an earlier batch has saved for this very job, None if there is none.
+
+    What needs a review is graded anew if the limits are others by now, or on demand.
+    """
     path = status_path(folder, job.begun.student, job.begun.notebook)
     try:
         status = read_status(path)
@@ -117,7 +146,8 @@ def finished(folder: Path, job: Job) -> Status | None:
     except ValueError as error:
         print(f"{path} is damaged ({error}): graded anew.", file=sys.stderr)
         return None
-    return status if status.key == job.begun.key else None
+    again = status.status != GRADED and (retry or status.limits != limits)
+    return status if status.key == job.begun.key and not again else None
 
 
 def internal_error(error: BaseException, begun: Status, log: Path) -> Status:

@@ -8,6 +8,7 @@ made, and kept under another name where somebody has changed it.
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -132,13 +133,15 @@ def check(root: Path, target: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file in `folder`, by path; what Python and Jupyter leave behind is not counted."""
-    left_behind = {"__pycache__", ".ipynb_checkpoints"}
-    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Return the SHA-256 of every file in `folder`, by path, and where links lead; Python's own files are not counted.
+
+    Jupyter's checkpoints are counted: they may hold what a person wrote and has not saved since.
+    """
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
     return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        name: os.readlink(path) if path.is_symlink() else hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in paths.items()
-        if not left_behind.intersection(Path(name).parts)
+        if (path.is_file() or path.is_symlink()) and "__pycache__" not in path.parts
     }
 
 

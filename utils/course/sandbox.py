@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACES = ("ipc", "uts", "net", "pid", "mnt", "user")
 NS_GET_USERNS = 0xB701  # linux/nsfs.h
-SET_NO_NEW_PRIVS, CAPBSET_DROP, SET_CHILD_SUBREAPER = 38, 24, 36  # linux/prctl.h
+SET_NO_NEW_PRIVS, CAPBSET_DROP, SET_CHILD_SUBREAPER, SET_PDEATHSIG = 38, 24, 36, 1  # linux/prctl.h
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime")
 MIB = 2**20
 
@@ -67,6 +68,10 @@ class Room(Protocol):
 
     def processes(self, supervisor: int) -> list[Path]:
         """Return the students' processes in this room, by their folders in /proc."""
+        ...
+
+    def alive(self) -> bool:
+        """Tell whether the room itself stands; no process inside can end it."""
         ...
 
 
@@ -141,6 +146,11 @@ class Sandbox:
             return []
         return [Path(f"/proc/{self.pid}/root/proc/{pid}") for pid in inside[2:]]
 
+    def alive(self) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.2)  # when bubblewrap is killed, what is inside ends a moment before
+        return self.process.returncode is None
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -178,6 +188,9 @@ class OpenRoom:
         with contextlib.suppress(psutil.Error):
             return [Path(f"/proc/{p.pid}") for p in psutil.Process(supervisor).children(recursive=True)]
         return []
+
+    def alive(self) -> bool:
+        return True
 
     def close(self) -> None:
         for _ in range(20):  # a process may fork while we look
@@ -237,6 +250,13 @@ def adopt_orphans() -> None:
     libc("prctl", SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def end_with_parent(parent: int) -> None:
+    """Have this process killed when its parent, the process `parent`, ends, however that comes about."""
+    libc("prctl", SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() not in (parent, 0):  # 0: the parent is in another namespace
+        os._exit(1)
+
+
 def drop_privileges() -> None:
     """Give up every capability for good."""
     libc("prctl", SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -258,4 +278,6 @@ def limit_resources(limits: Limits) -> None:
         "RLIMIT_NOFILE": 256,
         "RLIMIT_CORE": 0,
     }.items():
+        hard = resource.getrlimit(getattr(resource, name))[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)  # the machine's own limit may be lower
         resource.setrlimit(getattr(resource, name), (value, value))

@@ -124,8 +124,9 @@ def keep_only(link: int) -> socket.socket:
     return kept
 
 
-def supervise(order: Enter, descriptor: int) -> None:
+def supervise(order: Enter, descriptor: int, parent: int) -> None:
     """Fork the process that runs the student's code, wait for it, and tell how it ended."""
+    sandbox.end_with_parent(parent)
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     link = keep_only(descriptor)
@@ -136,10 +137,12 @@ def supervise(order: Enter, descriptor: int) -> None:
     except OSError as error:
         send(link, Reply(FAILED, line=f"the sandbox cannot be entered: {error}"))
         return
+    own = os.getpid()
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
             try:
+                sandbox.end_with_parent(own)
                 confine(order)
                 student(link, order.limits)
             except BaseException as error:
@@ -181,10 +184,11 @@ def main() -> None:
         data, descriptors, _, _ = socket.recv_fds(control, 65536, 1)
         if not data:
             return
+        own = os.getpid()
         child = os.fork()
         if child == 0:
             try:
-                supervise(Enter.read(data), descriptors[0])
+                supervise(Enter.read(data), descriptors[0], own)
             finally:
                 os._exit(1)
         os.close(descriptors[0])
