@@ -99,7 +99,7 @@ def save(folder: str | Path, trainer: keras.Model, history: History) -> Path:
 def restore(folder: str | Path, trainer: keras.Model) -> History:
     """Bring a trainer to the last checkpoint's state; return the history up to it, empty if there is none."""
     for unfinished in Path(folder).glob(".*-step-*.npz"):  # left by a kill in the middle of writing
-        unfinished.unlink()
+        unfinished.unlink(missing_ok=True)  # another host may be doing the same
     path = last_checkpoint(folder)
     if path is None:
         return History()

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from utils.diffusion import hosts
 from utils.diffusion.images import to_uint8
 from utils.diffusion.schedule import Tensor
 from utils.diffusion.tokenizers import MAX_PROMPT_LENGTH, ClipTokenizer, Tokenizer
@@ -91,6 +92,12 @@ def _predict(model: keras.Model, inputs: Any, batch_size: int) -> np.ndarray:
     if keras.distribution.distribution() is not None:  # every device must get as many rows
         missing = -count % batch_size
         inputs = keras.tree.map_structure(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]), inputs)
+    if hosts.count() > 1:  # `predict` would return rows that are on other hosts; here each host computes them all
+        parts = [
+            model.predict_on_batch(keras.tree.map_structure(lambda x, first=i: x[first : first + batch_size], inputs))
+            for i in range(0, count, batch_size)
+        ]
+        return np.concatenate(parts).astype("float32")[:count]
     return np.asarray(model.predict(inputs, batch_size=batch_size, verbose=0), "float32")[:count]
 
 

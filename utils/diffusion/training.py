@@ -2,7 +2,8 @@
 
 It trains any compiled Keras model of `trainers.py`. It keeps Keras's own ``fit`` and ``train_step``, so it runs on the
 TensorFlow and the JAX backend, with mixed precision (set the policy before the networks are built) and with Keras's
-distribution API. Everything that a step depends on is a function of the seed and the step, or is in the checkpoint.
+distribution API, on one host or several (`hosts.py`). Everything that a step depends on is a function of the seed and
+the step, or is in the checkpoint.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from utils.diffusion import checkpoints
+from utils.diffusion import checkpoints, hosts
 from utils.diffusion.blocks import JIT_COMPILE
 from utils.diffusion.checkpoints import History
 
@@ -172,7 +173,7 @@ def train(
     batches : function
         From `batches.py`: takes the number of the first step, returns an iterator of batches from there on.
     folder : path, optional
-        Where the checkpoints are. None keeps none.
+        Where the checkpoints are. None keeps none. Several hosts must see the same folder; the first one writes.
     preview : function, optional
         Called with the averaged weights in place. What it returns is recorded: numbers by name as scores, which are
         printed and kept in the checkpoints, other things (pictures from a fixed seed, say) as previews.
@@ -186,13 +187,17 @@ def train(
     checkpoints.CheckpointError
         A checkpoint cannot be written (a full disk) or does not belong to this trainer.
     """
+    last = None if folder is None else checkpoints.last_checkpoint(folder)
+    hosts.check_same(
+        int(last.stem.removeprefix("step-")) if last else 0, f"the step of the last checkpoint in {folder}"
+    )
     history = History() if folder is None else checkpoints.restore(folder, trainer)
     start = history.step[-1] if history.step else 0
     if start >= trainer.config.steps:
         use_averages(trainer)
         return history
     trainer.fit(
-        ((batch,) for batch in batches(start)),
+        ((hosts.own_rows(batch),) for batch in batches(start)),
         steps_per_epoch=trainer.config.steps - start,
         callbacks=[_Recorder(trainer.config, start, history, folder, preview, progress)],
         verbose=0,
@@ -246,7 +251,7 @@ class _Recorder(keras.callbacks.Callback):
             self._stop(f"a trained weight is no longer finite after step {self.step}")
         if self.preview is not None and (self.step % self.config.preview_every == 0 or self.step == self.config.steps):
             self._look(with_averages(trainer, self.preview), loss)
-        if self.folder is not None:
+        if self.folder is not None and hosts.number() == 0:
             checkpoints.save(self.folder, trainer, self.history)
 
     def _look(self, result: Any, loss: float) -> None:
