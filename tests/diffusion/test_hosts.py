@@ -89,6 +89,7 @@ def fork_host(number, port, folder, killed):
     child = os.fork()
     if child:
         return child
+    signal.alarm(300)  # ends a host that hangs
     try:
         host(number, port, folder, killed)
     except BaseException:
