@@ -1,6 +1,7 @@
 """Training on several hosts: two processes of two simulated devices each, one of them killed, against one device.
 
-One process imports everything and forks the hosts, since importing takes most of their time.
+The trainer is the ControlNet's, its networks are stand-ins of a few layers: four processes compile a training step, and
+for real blocks XLA takes long. One process imports everything and forks the hosts, which saves time as well.
 """
 
 import json
@@ -13,11 +14,10 @@ import sys
 import time
 import traceback
 
-from utils.diffusion import checkpoints, controlnet, hosts, training
+from utils.diffusion import checkpoints, hosts, trainers, training
 from utils.diffusion.batches import cached_batches
-from utils.diffusion.latent_diffusion import LatentDiffusion, _predict
-from utils.diffusion.trainers import ControlNetTrainer
-from utils.diffusion.unet import build_unet
+from utils.diffusion.latent_diffusion import LatentDiffusion
+from utils.diffusion.tokenizers import WordTokenizer
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ CONFIG = training.TrainingConfig(
     learning_rate=1e-2,
     warmup_updates=1,
     ema=0.9,
-    prompt_dropout=0.0,
+    prompt_dropout=0.5,
     save_every=2,
     preview_every=2,
 )
@@ -42,15 +42,47 @@ FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=t
 # In the process of a host ---------------------------------------------------------------------------------------------
 
 
-def train_tiny(folder=None, killed_at=None):
-    """Losses and sum of weights of a run with one level of a U-Net; the process kills itself after a step."""
+def tiny_network(names):
+    """A stand-in for U-Net or branch: the sum of one layer on each of its inputs."""
+    shapes = {
+        **dict.fromkeys(("latent", "control_0", "control_1"), (4, 4, 4)),
+        "timestep_embedding": (8,),
+        "context": (3, 8),
+    }
+    inputs = {name: keras.Input(shapes.get(name, (16, 16, 3)), name=name) for name in names}
+    parts = {
+        "latent": lambda x: keras.layers.Conv2D(4, 3, padding="same")(x),
+        "control_0": lambda x: x,
+        "control_1": lambda x: x,
+        "timestep_embedding": lambda x: keras.layers.Reshape((1, 1, 4))(keras.layers.Dense(4)(x)),
+        "context": lambda x: keras.layers.Reshape((1, 1, 4))(keras.layers.Dense(4)(keras.layers.Flatten()(x))),
+        "hint": lambda x: keras.layers.Conv2D(4, 4, strides=4)(x),
+    }
+    return inputs, sum((parts[name](inputs[name]) for name in names[1:]), parts[names[0]](inputs[names[0]]))
+
+
+def tiny_parts():
+    """The frozen parts with random weights, and the branch."""
     keras.utils.set_random_seed(0)
-    unet = build_unet((4, 4, 4), (2, 32), (32,), 1, (False,), groups=8, head_size=16)
-    branch = controlnet.build_controlnet(unet, hint_widths=(8, 8, 8))
-    trainer = ControlNetTrainer(LatentDiffusion(unet), branch, CONFIG)
+    names = ("latent", "timestep_embedding", "context")
+    inputs, noise = tiny_network((*names, "control_0", "control_1"))
+    hint_inputs, residual = tiny_network((*names, "hint"))
+    tokenizer = WordTokenizer(["red", "blue"], max_length=3)
+    tokens, positions = (keras.Input((3,), dtype="int32", name=name) for name in ("tokens", "positions"))
+    context = keras.layers.Embedding(tokenizer.size, 8)(tokens) + keras.layers.Embedding(3, 8)(positions)
+    text_encoder = keras.Model({"tokens": tokens, "positions": positions}, context)
+    return LatentDiffusion(keras.Model(inputs, noise), text_encoder, tokenizer=tokenizer), keras.Model(
+        hint_inputs, [residual, keras.layers.Conv2D(4, 1)(residual)]
+    )
+
+
+def train_tiny(folder=None, killed_at=None):
+    """Losses, weights and contexts of a run; the process kills itself after a number of steps."""
+    diffusion, branch = tiny_parts()
+    trainer = trainers.ControlNetTrainer(diffusion, branch, CONFIG)
     rng = np.random.default_rng(0)
-    shapes = {"moments": (12, 4, 4, 8), "context": (12, 2, 32), "hint": (12, 16, 16, 3)}
-    examples = {name: rng.random(shape, "float32") for name, shape in shapes.items()}
+    examples = {"moments": rng.random((12, 4, 4, 8), "float32"), "hint": rng.random((12, 16, 16, 3), "float32")}
+    examples["context"] = diffusion.encode_text(["red", "blue", "blue red"] * 4)
 
     def batches(start):
         for step, batch in enumerate(cached_batches(examples, CONFIG.batch_size, CONFIG.seed)(start), start):
@@ -59,16 +91,11 @@ def train_tiny(folder=None, killed_at=None):
             yield batch
 
     history = training.train(trainer, batches, folder, progress=False)
-    return {"loss": history.loss, "weights": [float(np.abs(w).sum()) for w in branch.get_weights()]}
-
-
-def predict_tiny():
-    """Six rows through a layer in batches of four, and what they should be."""
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    rows = np.random.default_rng(0).random((6, 3), "float32")
-    found = _predict(model, rows, batch_size=4)
-    return {"predicted": found.tolist(), "expected": (rows @ np.asarray(model.get_weights()[0])).tolist()}
+    return {
+        "loss": history.loss,
+        "weights": np.concatenate([w.ravel() for w in branch.get_weights()]).tolist(),
+        "context": examples["context"].tolist(),
+    }
 
 
 def host(number, port, folder, killed):
@@ -77,8 +104,7 @@ def host(number, port, folder, killed):
     import jax
 
     found = {"devices": [jax.device_count(), jax.local_device_count()]}
-    if not killed:
-        found |= predict_tiny()
+    trainers.build_controlled_unet = lambda unet, remat: unet  # the stand-in listens already
     found["several"] = train_tiny(folder, KILLED_AT if killed and number == 1 else None)
     if number == 1:
         keras.distribution.set_distribution(None)
@@ -103,10 +129,10 @@ def fork_host(number, port, folder, killed):
     os._exit(0)
 
 
-def launch(folder):
+def launch(folder, names=("killed", "again")):
     """Both launches; the exit status of each host, and the seconds that the survivor needed to end."""
     report = {}
-    for name in ("killed", "again"):
+    for name in names:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -167,12 +193,14 @@ def test_both_go_on_to_the_losses_of_one_device(launched):
     for each in found:
         assert each["devices"] == [4, 2]
         np.testing.assert_allclose(each["several"]["loss"], one["loss"], rtol=1e-4)
-        np.testing.assert_allclose(each["several"]["weights"], one["weights"], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(each["several"]["weights"], one["weights"], rtol=1e-3, atol=1e-4)
 
 
-def test_every_host_gets_all_predictions(launched):
+def test_every_host_gets_the_contexts_of_all_captions(launched):
+    one = np.array(launched[1][1]["one"]["context"])
+    assert one.shape == (12, 3, 8)
     for each in launched[1]:
-        np.testing.assert_allclose(each["predicted"], each["expected"], rtol=1e-5)
+        np.testing.assert_allclose(each["several"]["context"], one, rtol=1e-5)
 
 
 def test_one_host_has_all_rows():
