@@ -6,7 +6,7 @@ its own. The course's environment for ours, one with ``torch`` and ``diffusers``
     KERAS_BACKEND=tensorflow python scripts/benchmark_diffusion.py small
     KERAS_BACKEND=jax python scripts/benchmark_diffusion.py small
     python scripts/benchmark_diffusion.py small --diffusers
-    python scripts/benchmark_diffusion.py real --size 512 --batch 8 --precision bfloat16     (on a GPU)
+    python scripts/benchmark_diffusion.py real --size 512 --batch 8 --precision bfloat16     (on a GPU; --sampling, too)
     python scripts/benchmark_diffusion.py pipeline --folder PAIRS
 
 ``small`` has the small model's widths and two blocks a level, on latents of 16x16; ``real`` is Stable Diffusion 1 with
@@ -52,6 +52,7 @@ import numpy as np
 
 SMALL = {"widths": (64, 96, 128), "blocks": 2, "latent": 16, "context": (16, 128), "hint": (16, 32, 96), "heads": 4}
 REAL = {"widths": (320, 640, 1280, 1280), "blocks": 2, "context": (77, 768), "hint": (16, 32, 96, 256), "heads": 8}
+SAMPLING_STEPS = 20
 
 
 def examples(model, batch):
@@ -67,9 +68,9 @@ def attention_levels(model):
     return (True, True, True, False) if model is REAL else (False, True, True)
 
 
-def keras_step(model, options):
-    """A function that makes one training step of ours."""
-    from utils.diffusion import controlnet, latent_diffusion, trainers, training, unet
+def keras_parts(model, options):
+    """Our U-Net and branch with random weights."""
+    from utils.diffusion import controlnet, unet
 
     import keras
 
@@ -79,7 +80,14 @@ def keras_step(model, options):
     network = unet.build_unet(
         latent, model["context"], model["widths"], model["blocks"], levels, groups=32, heads=model["heads"]
     )
-    branch = controlnet.build_controlnet(network, hint_widths=model["hint"], remat=options.remat)
+    return network, controlnet.build_controlnet(network, hint_widths=model["hint"], remat=options.remat)
+
+
+def keras_step(model, options):
+    """A function that makes one training step of ours."""
+    from utils.diffusion import latent_diffusion, trainers, training
+
+    network, branch = keras_parts(model, options)
     config = training.TrainingConfig(
         accumulation=1, ema=None, prompt_dropout=0.0, jit_compile=options.xla or training.JIT_COMPILE
     )
@@ -90,8 +98,23 @@ def keras_step(model, options):
     return lambda: float(trainer.train_on_batch(batch))
 
 
-def diffusers_step(model, options):
-    """A function that makes one training step of diffusers' ControlNetModel beside its UNet2DConditionModel."""
+def keras_sampling(model, options):
+    """A function that samples latents with guidance and control, `SAMPLING_STEPS` steps of both halves."""
+    from utils.diffusion import latent_diffusion, sampling
+
+    class NoText(latent_diffusion.LatentDiffusion):
+        def encode_text(self, captions):
+            return np.zeros((1, *model["context"]), "float32")
+
+    network, branch = keras_parts(model, options)
+    sampler = sampling.Sampler(NoText(unet=network), [branch], "both")
+    arrays = examples(model, options.batch)
+    noise = sampling.initial_noise(0, options.batch, (model["latent"], model["latent"], 4))
+    return lambda: sampler.sample(arrays["context"], arrays["hint"], steps=SAMPLING_STEPS, guidance=7.5, noise=noise)
+
+
+def diffusers_parts(model, options):
+    """U-Net and branch of diffusers with random weights, the examples as tensors, on the card if there is one."""
     import torch
     from diffusers import ControlNetModel, UNet2DConditionModel
 
@@ -107,25 +130,31 @@ def diffusers_step(model, options):
     up = ["CrossAttnUpBlock2D" if attend else "UpBlock2D" for attend in reversed(levels)]
     unet = UNet2DConditionModel(up_block_types=up, **shared).to(device).requires_grad_(False)
     branch = ControlNetModel(conditioning_embedding_out_channels=model["hint"], **shared).to(device)
-    optimizer = torch.optim.AdamW(branch.parameters(), lr=1e-5)
     arrays = examples(model, options.batch)
     latent = torch.from_numpy(arrays["moments"][..., :4]).permute(0, 3, 1, 2).to(device)
-    context, hint = torch.from_numpy(arrays["context"]).to(device), torch.from_numpy(arrays["hint"])
-    hint = hint.permute(0, 3, 1, 2).to(device)
+    hint = torch.from_numpy(arrays["hint"]).permute(0, 3, 1, 2).to(device)
+    context = torch.from_numpy(arrays["context"]).to(device)
+
+    def predict(latent, steps, context, hint):
+        with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bfloat16"):
+            down, middle = branch(latent, steps, context, hint, return_dict=False)
+            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
+            return unet(latent, steps, context, **residuals, return_dict=False)[0].float()
+
+    return branch, predict, latent, context, hint
+
+
+def diffusers_step(model, options):
+    """A function that makes one training step of diffusers' ControlNetModel beside its UNet2DConditionModel."""
+    import torch
+
+    branch, predict, latent, context, hint = diffusers_parts(model, options)
+    optimizer = torch.optim.AdamW(branch.parameters(), lr=1e-5)
 
     def step():
-        noise, steps = torch.randn_like(latent), torch.randint(0, 1000, (options.batch,), device=device)
-        with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bfloat16"):
-            down, middle = branch(latent + noise, steps, context, hint, return_dict=False)
-            predicted = unet(
-                latent + noise,
-                steps,
-                context,
-                down_block_additional_residuals=down,
-                mid_block_additional_residual=middle,
-                return_dict=False,
-            )[0]
-        loss = torch.nn.functional.mse_loss(predicted.float(), noise)
+        noise = torch.randn_like(latent)
+        steps = torch.randint(0, 1000, (options.batch,), device=latent.device)
+        loss = torch.nn.functional.mse_loss(predict(latent + noise, steps, context, hint), noise)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(branch.parameters(), 1.0)
         optimizer.step()
@@ -133,6 +162,42 @@ def diffusers_step(model, options):
         return loss.item()
 
     return step
+
+
+def diffusers_sampling(model, options):
+    """A function that asks diffusers' networks as often as `keras_sampling` asks ours (the update is DDIM's)."""
+    import torch
+    from diffusers import DDIMScheduler
+
+    _, predict, latent, context, hint = diffusers_parts(model, options)
+    scheduler = DDIMScheduler()
+    scheduler.set_timesteps(SAMPLING_STEPS)
+    context, hint = torch.cat([torch.zeros_like(context), context]), torch.cat([hint, hint])
+
+    @torch.no_grad()
+    def sample():
+        x = torch.randn_like(latent)
+        for step in scheduler.timesteps:
+            empty, conditional = predict(torch.cat([x, x]), step.to(x.device), context, hint).chunk(2)
+            x = scheduler.step(empty + 7.5 * (conditional - empty), step, x, return_dict=False)[0]
+        return x.cpu()
+
+    return sample
+
+
+def card_memory(options):
+    """Peak of the accelerator's memory in GiB, 0 without one."""
+    if options.diffusers:
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
+    import keras
+
+    if keras.backend.backend() != "jax":
+        return 0.0
+    import jax
+
+    return (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**30
 
 
 def images_per_second(dataset, seconds):
@@ -175,6 +240,7 @@ def main():
     parser.add_argument("model", choices=("small", "real", "pipeline"))
     parser.add_argument("--folder", help="a folder of pairs, for the pipeline")
     parser.add_argument("--diffusers", action="store_true", help="measure diffusers instead of ours")
+    parser.add_argument("--sampling", action="store_true", help="measure a batch of sampled latents instead of a step")
     parser.add_argument("--size", type=int, default=128, help="side of the photos, for the real model")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=10)
@@ -189,7 +255,8 @@ def main():
     model.setdefault("latent", options.size // 8)
 
     began = time.perf_counter()
-    step = (diffusers_step if options.diffusers else keras_step)(model, options)
+    training, sampling = (diffusers_step, diffusers_sampling) if options.diffusers else (keras_step, keras_sampling)
+    step = (sampling if options.sampling else training)(model, options)
     built = time.perf_counter()
     step()
     first = time.perf_counter() - built
@@ -199,9 +266,11 @@ def main():
         step()
         seconds.append(time.perf_counter() - start)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    what = f"{'diffusers' if options.diffusers else 'ours'}, {'sampling' if options.sampling else 'training step'}"
+    card = card_memory(options)
     print(
-        f"{options.model} {'diffusers' if options.diffusers else 'ours'} batch {options.batch} {options.precision}: "
-        f"build {built - began:.0f} s, first {first:.1f} s, then {statistics.median(seconds):.3f} s, {memory:.1f} GiB"
+        f"{options.model}, {what}, batch {options.batch}, {options.precision}: build {built - began:.0f} s, first "
+        f"{first:.1f} s, then {statistics.median(seconds):.3f} s; memory {memory:.1f} GiB, card {card:.1f} GiB"
     )
 
 

@@ -258,7 +258,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(exam
             broken = np.where(number == 4, np.nan, batch["moments"]).astype("float32")
             yield {**batch, "moments": broken}
 
-    with pytest.raises(training.TrainingDiverged, match=r"became nan at step 5.*step-00000004\.npz"):
+    with pytest.raises(training.TrainingDiverged, match=r"became nan after step 4.*step-00000004\.npz"):
         training.train(tiny_trainer(), batches, tmp_path, progress=False)
     state = np.load(checkpoints.last_checkpoint(tmp_path))
     assert int(state["step"]) == 4

@@ -223,17 +223,17 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1
-        mean = float(logs["loss"])  # Keras's mean over this run
-        if not np.isfinite(mean):
-            self._stop(f"the loss became {mean} at step {self.step}")
         self.bar.update(1)
         if self.step % self.config.save_every == 0 or self.step == self.config.steps:
-            self._record(mean)
+            # Keras's mean over this run. Asked for only here: reading it waits for the device.
+            self._record(float(logs["loss"]))
 
     def on_train_end(self, logs: Any = None) -> None:
         self.bar.close()
 
     def _record(self, mean: float) -> None:
+        if not np.isfinite(mean):
+            self._stop(f"the loss became {mean} after step {self.window_start}")
         total = mean * (self.step - self.start)
         loss = (total - self.loss_sum) / (self.step - self.window_start)
         self.loss_sum, self.window_start = total, self.step

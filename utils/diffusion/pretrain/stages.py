@@ -21,8 +21,8 @@ import numpy as np
 __all__ = ["RUNS", "encode_latents", "load_trained", "train_branch", "train_unet", "train_vae"]
 
 _VAE = TrainingConfig(
-    steps=8000,
-    batch_size=8,
+    steps=10_000,
+    batch_size=32,
     accumulation=1,
     learning_rate=1e-3,
     warmup_updates=200,
@@ -31,32 +31,30 @@ _VAE = TrainingConfig(
     ema=0.998,
     seed=1,
     save_every=250,
-    preview_every=250,
+    preview_every=1000,
 )
 RUNS = {
     "vae": _VAE,
     "decoder": dataclasses.replace(_VAE, seed=3),
     "unet": dataclasses.replace(  # a constant rate: the average takes the place of a decay, and a run can be prolonged
         _VAE,
-        steps=48_000,
-        batch_size=32,
-        learning_rate=5e-4,
+        steps=6500,
+        batch_size=256,
         cosine_decay=False,
         ema=0.999,
         balance=0.5,
         seed=2,
-        preview_every=1000,
     ),
     "branch": dataclasses.replace(
         _VAE,
-        batch_size=16,
+        steps=6000,
+        batch_size=64,
         warmup_updates=50,
         weight_decay=1e-2,
         ema=0.995,
         prompt_dropout=0.1,
         balance=0.5,
         seed=0,
-        preview_every=1000,
     ),
 }
 EVALUATION_STEPS = 15  # of sampling, while a model trains
