@@ -2,7 +2,7 @@
 
 That a student can run a notebook untouched is shown in parts. Cells that are not graded use no name of a graded one
 (test_structure.py) and are those of the source, which is executed whole elsewhere. Here the graded path of every
-untouched student version is executed, and one student version whole.
+untouched student version is executed, and, with `-m slow`, one student version whole.
 """
 
 import copy
@@ -27,6 +27,18 @@ class Class:
 
     folder: Path
     config: object
+
+    def api(self):
+        return NbGraderAPI(config=self.config, log_level=40)
+
+    def grade(self, handed_in):
+        """Autograde notebooks, given by (student, name)."""
+        for (student, name), notebook in handed_in.items():
+            path = self.folder / self.config.CourseDirectory.submitted_directory / student / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(notebook, path)
+        for student, assignment in sorted({(student, name.split("/")[0]) for student, name in handed_in}):
+            succeed(self.api().autograde(assignment, student))
 
     def released(self, name):
         return nbformat.read(self.folder / "student" / name, as_version=4)
@@ -55,24 +67,17 @@ def succeed(outcome):
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """Release everything; autograde the untouched graded paths, one untouched notebook whole, and one reference."""
+    """Release everything; autograde the untouched graded paths and one reference."""
     folder = tmp_path_factory.mktemp("course")
     for assignment in exercises.ASSIGNMENTS:
         shutil.copytree(notebooks.ROOT / assignment, folder / assignment)
     config = exercises.nbgrader_config(notebooks.ROOT, folder)
     config.Execute.timeout = 1800  # seconds for one cell: nbgrader's 30 are too few for training cells
-    api, made = NbGraderAPI(config=config, log_level=40), Class(folder, config)
+    made = Class(folder, config)
     for assignment in exercises.ASSIGNMENTS:
-        succeed(api.generate_assignment(assignment))
-    handed_in = {("untouched", name): only_graded(made.released(name)) for name in notebooks.NOTEBOOKS}
-    handed_in["whole", WHOLE] = made.released(WHOLE)
-    handed_in["reference", WHOLE] = only_graded(notebooks.load(WHOLE))
-    for (student, name), notebook in handed_in.items():
-        path = folder / config.CourseDirectory.submitted_directory / student / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, path)
-    for student, assignment in sorted({(student, name.split("/")[0]) for student, name in handed_in}):
-        succeed(api.autograde(assignment, student))
+        succeed(made.api().generate_assignment(assignment))
+    made.grade({("untouched", name): only_graded(made.released(name)) for name in notebooks.NOTEBOOKS})
+    made.grade({("reference", WHOLE): only_graded(notebooks.load(WHOLE))})
     return made
 
 
@@ -118,7 +123,9 @@ def test_untouched_student_version_gets_zero_as_not_attempted(graded, name):
         assert shown.startswith(f"{exercise.name}: not attempted, 0 of {exercise.points:g} points")
 
 
+@pytest.mark.slow
 def test_untouched_student_version_runs_whole_without_an_error(graded):
+    graded.grade({("whole", WHOLE): graded.released(WHOLE)})
     assert list(noise(graded.autograded("whole", WHOLE))) == []
 
 
