@@ -184,9 +184,8 @@ def branch_examples(
     means = (latents[chosen] * std + mean).astype("float16")
     captions = [table[i].caption for i in chosen]
     captions[1::2] = map(emoji.hide_thing, captions[1::2])
-    hints = (
-        255 - np.load(cache / "train_sketches.npy", mmap_mode="r")[chosen]
-    )  # lines high, as `images.to_hints`; the trainer scales bytes
+    # lines high, as `images.to_hints`; the trainer scales bytes
+    hints = 255 - np.load(cache / "train_sketches.npy", mmap_mode="r")[chosen]
     return {
         "moments": np.concatenate([means, np.full_like(means, -30.0)], axis=-1),
         "context": diffusion.encode_text(captions).astype("float16"),
