@@ -124,7 +124,7 @@ def fresh_share(
         raise ValueError("fresh_share: only a small model with its configuration has cached latents.")
     student = model.untrained()
     trainer = ControlNetTrainer(student.diffusion, student.controlnet, config)
-    examples = stages.branch_examples(cache, model.config, model.diffusion)
+    examples = stages.branch_examples(cache, model.config, model.diffusion, config.steps * config.batch_size)
     train(trainer, cached_batches(examples, config.batch_size, config.seed), progress=False)
     held_out = data.read_held_out(cache, count)
     drawn = {

@@ -11,6 +11,7 @@ from utils.diffusion.sketch_to_image import SketchToImage
 from utils.diffusion.small_model import load_small_model, save_small_model
 from utils.plotting import BLUE, ORANGE
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 __all__ = ["export"]
@@ -61,21 +62,28 @@ def _last(history: checkpoints.History) -> dict[str, float]:
 
 
 def draw_curves(cache: Path, path: Path) -> None:
-    """Draw the loss of each run, and what it reached on things never seen, against its steps."""
-    figure = Figure(figsize=(12, 5.2), layout="constrained")
-    axes = figure.subplots(2, len(QUALITY), sharex="col")
-    for column, (run, names) in enumerate(QUALITY.items()):
-        history = checkpoints.read_history(cache / "checkpoints" / run)
+    """Draw the loss of each run against its updates, and what it reached on things never seen where that is known."""
+    histories = {run: checkpoints.read_history(cache / "checkpoints" / run) for run in QUALITY}
+    histories = {run: history for run, history in histories.items() if history.step}
+    rows = 2 if any(history.scores for history in histories.values()) else 1
+    figure = Figure(figsize=(3 * len(histories), 2.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, len(histories), sharex="col", squeeze=False)
+    for column, (run, history) in enumerate(histories.items()):
         axes[0, column].plot(history.step, history.loss, color="black")
         axes[0, column].set(title=run, yscale="log", ylabel="loss")
-        steps = [step for step, _ in history.scores]
-        for name, colour, style in zip(names, (BLUE, ORANGE), ("-o", "--s"), strict=False):
-            values = [scores[name] for _, scores in history.scores]
-            axes[1, column].plot(steps, values, style, color=colour, markersize=3, label=name)
-        unit = {"unet": "share right", "branch": "IoU, share right"}.get(run, "PSNR (dB)")
-        axes[1, column].set(title="on things never seen", xlabel="updates", ylabel=unit)
-        axes[1, column].legend()
+        axes[-1, column].set_xlabel("updates")
+        if rows == 2:
+            _draw_scores(axes[1, column], run, history.scores)
     figure.savefig(path, dpi=90)
+
+
+def _draw_scores(axis: Axes, run: str, scores: list[tuple[int, dict[str, float]]]) -> None:
+    for name, colour, style in zip(QUALITY[run], (BLUE, ORANGE), ("-o", "--s"), strict=False):
+        values = [one[name] for _, one in scores]
+        axis.plot([step for step, _ in scores], values, style, color=colour, markersize=3, label=name)
+    unit = {"unet": "share right", "branch": "IoU, share right"}.get(run, "PSNR (dB)")
+    axis.set(title="on things never seen", ylabel=unit)
+    axis.legend()
 
 
 def draw_samples(cache: Path, model: SketchToImage, path: Path, count: int = 12) -> None:

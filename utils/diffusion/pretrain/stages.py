@@ -170,18 +170,22 @@ def load_trained(cache: Path) -> tuple[SmallModelConfig, LatentDiffusion]:
 # The branch -----------------------------------------------------------------------------------------------------------
 
 
-def branch_examples(cache: Path, config: SmallModelConfig, diffusion: LatentDiffusion) -> dict[str, np.ndarray]:
-    """Return the training pairs as `batches.encode_examples` does, from the latents that are cached already.
+def branch_examples(
+    cache: Path, config: SmallModelConfig, diffusion: LatentDiffusion, count: int | None = None
+) -> dict[str, np.ndarray]:
+    """Return all training pairs, or `count` of them, as `batches.encode_examples` does, from the cached latents.
 
     Those are the means of the moments; a log-variance of -30 makes drawing from them return the mean. In every second
     caption the thing's name is hidden, so that captions of things never seen are nothing new.
     """
-    latents = np.load(cache / "train_latents.npy")
+    table, latents = data.read_table(cache, "train"), np.load(cache / "train_latents.npy")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(table))[:count])
     mean, std = (np.array(v, "float32") for v in (config.latent_mean, config.latent_std))
-    means = (latents * std + mean).astype("float16")
-    captions = [row.caption for row in data.read_table(cache, "train")]
+    means = (latents[chosen] * std + mean).astype("float16")
+    captions = [table[i].caption for i in chosen]
     captions[1::2] = map(emoji.hide_thing, captions[1::2])
-    hints = 255 - np.load(cache / "train_sketches.npy")  # lines high, as `images.to_hints`; the trainer scales bytes
+    # lines high, as `images.to_hints`; the trainer scales bytes
+    hints = 255 - np.load(cache / "train_sketches.npy", mmap_mode="r")[chosen]
     return {
         "moments": np.concatenate([means, np.full_like(means, -30.0)], axis=-1),
         "context": diffusion.encode_text(captions).astype("float16"),
