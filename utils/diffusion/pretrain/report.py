@@ -11,8 +11,9 @@ from utils.diffusion.sketch_to_image import SketchToImage
 from utils.diffusion.small_model import load_small_model, save_small_model
 from utils.plotting import BLUE, ORANGE
 
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["export"]
 
@@ -87,19 +88,34 @@ def _draw_scores(axis: Axes, run: str, scores: list[tuple[int, dict[str, float]]
 
 
 def draw_samples(cache: Path, model: SketchToImage, path: Path, count: int = 12) -> None:
-    """Draw, for the first held-out things: the picture, the same through the VAE, and two samples of its caption."""
+    """Draw training captions beside things never seen: the true pictures, and what captions alone and the VAE make."""
+    images, captions = _of_training(cache, count)
     held_out = data.read_held_out(cache, count)
-    count = len(held_out.captions)
-    rows = {"picture": held_out.images, "through the VAE": reconstruct(model.diffusion, held_out.images)}
-    for seed in (0, 1):
-        rows[f"caption, seed {seed}"] = model.generate(held_out.captions, seed=seed)
-    figure = Figure(figsize=(1.1 * count, 5.4), layout="constrained")
-    axes = figure.subplots(len(rows), count, squeeze=False)
+    figure = Figure(figsize=(1.1 * count, 8.4), layout="constrained")
+    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=(3, 4))
+    seeds = {f"caption, seed {seed}": model.generate(captions, seed=seed) for seed in (0, 1)}
+    _draw_rows(parts[0, 0], "training captions", captions, {"picture": images, **seeds})
+    seeds = {f"caption, seed {seed}": model.generate(held_out.captions, seed=seed) for seed in (0, 1)}
+    rows = {"picture": held_out.images, "through the VAE": reconstruct(model.diffusion, held_out.images), **seeds}
+    _draw_rows(parts[1, 0], "things never seen", held_out.captions, rows)
+    figure.savefig(path, dpi=90)
+
+
+def _of_training(cache: Path, count: int) -> tuple[np.ndarray, list[str]]:
+    """One picture and its caption of each of `count` training drawings, evenly spaced over all of them."""
+    table, variants = data.read_table(cache, "train"), data.VARIANTS["train"]
+    drawings = len(table) // variants
+    chosen = np.linspace(0, drawings - 1, min(count, drawings)).astype(int) * variants
+    return np.load(cache / "train_photos.npy", mmap_mode="r")[chosen], [table[i].caption for i in chosen]
+
+
+def _draw_rows(figure: SubFigure, title: str, captions: list[str], rows: dict[str, np.ndarray]) -> None:
+    axes = figure.subplots(len(rows), len(captions), squeeze=False)
+    figure.suptitle(title, fontsize=10)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
         for axis, picture in zip(line, pictures, strict=True):
             axis.imshow(picture, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(name, fontsize=8)
-    for axis, caption in zip(axes[0], held_out.captions, strict=True):
+    for axis, caption in zip(axes[0], captions, strict=True):
         axis.set_title("\n".join(textwrap.wrap(caption, 17)), fontsize=6.5)
-    figure.savefig(path, dpi=90)
