@@ -136,6 +136,21 @@ def test_slides_hold_every_figure_and_no_code():
     assert sum("What you should see." in slide and "<img" in slide for slide in made) >= 3
 
 
+def test_a_text_stands_below_its_figure_and_ends_at_the_next_section():
+    figure = nbformat.v4.new_output("display_data", {"image/png": "cG5n"})
+    cells = [
+        nbformat.v4.new_code_cell("draw()", outputs=[figure]),
+        nbformat.v4.new_markdown_cell("It rises.\n\n## 2. Why?\n\n*4 min.*\n\n" + "word " * 200),
+        nbformat.v4.new_code_cell("draw()", outputs=[figure]),
+        nbformat.v4.new_code_cell("print()"),
+        nbformat.v4.new_markdown_cell("**What you should see.** It falls.\n\n### Exercise `f`\n\nWrite it."),
+    ]
+    first, section, second = slides.slides(nbformat.v4.new_notebook(cells=cells))
+    assert "<img" in first and "It rises." in first and "Why?" not in first
+    assert "Why?" in section and section.count("word") == 200
+    assert "It falls." in second and "Exercise" not in second
+
+
 def test_formulas_of_slides_need_no_script():
     pytest.importorskip("latex2mathml")
     assert "<math" in slides.to_html("a $x_1$ b") and "$" not in slides.to_html("a $x_1$ b")

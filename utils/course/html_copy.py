@@ -54,6 +54,11 @@ class OfflineExporter(HTMLExporter):
         return str(MarkdownWithMath(renderer=Renderer(escape=False, attachments=attachments)).render(source))
 
 
+def shows(output: nbformat.NotebookNode) -> bool:
+    """Tell whether an output is more than points, whose verdict stands above them."""
+    return output.get("data", {}).get("text/html") != ""
+
+
 def to_read(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
     """Return a copy with a title, and without sliders, which need a kernel, and empty results."""
     copy = deepcopy(notebook)
@@ -61,10 +66,10 @@ def to_read(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode
     copy.metadata["title"] = headings[0] if headings else name
     copy.metadata.pop("widgets", None)
     for cell in copy.cells:
-        for output in cell.get("outputs", ()):
-            output.get("data", {}).pop(WIDGET, None)
-        if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if output.get("data", {}).get("text/html") != ""]
+        if cell.cell_type == "code":
+            for output in cell.outputs:
+                output.get("data", {}).pop(WIDGET, None)
+            cell.outputs = [output for output in cell.outputs if output.get("data") != {} and shows(output)]
     return copy
 
 
