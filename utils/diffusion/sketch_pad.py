@@ -5,6 +5,7 @@ depend on what the browser sends back.
 """
 
 import io
+import itertools
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -106,6 +107,8 @@ class SketchPad:
         self.strokes: list[list[tuple[float, float]]] = []
         self._drawing = False
         self.canvas = Canvas(width=SIDE, height=SIDE, layout={"border": "1px solid #777777", "flex": "0 0 auto"})
+        self._other = Canvas(width=1, height=1)
+        self.canvas.on_client_ready(self._redraw)
         self.canvas.on_mouse_down(self._down)
         self.canvas.on_mouse_move(self._move)
         self.canvas.on_mouse_up(self._up)
@@ -143,11 +146,19 @@ class SketchPad:
     def clear(self) -> None:
         """Empty the canvas and forget the strokes."""
         self.strokes.clear()
+        self._redraw()
+
+    def _redraw(self) -> None:
+        """Draw everything again, for a window that opened after it was drawn."""
+        self._other.fill_rect(0, 0, 1, 1)  # ipycanvas names a canvas to the window only where it draws on another one
         self.canvas.fill_style = "white"
         self.canvas.fill_rect(0, 0, SIDE, SIDE)
         self.canvas.stroke_style = "black"
         self.canvas.line_width = LINE_WIDTH * SIDE
         self.canvas.line_cap = "round"
+        for stroke in self.strokes:
+            for start, end in itertools.pairwise(stroke):
+                self.canvas.stroke_line(*start, *end)
 
     def sketch(self) -> np.ndarray:
         """Return what was drawn, uint8 (size, size, 3), black on white."""
