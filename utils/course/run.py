@@ -20,6 +20,7 @@ import traceback
 import uuid
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from urllib.parse import quote
 
 from utils.course.html_copy import write_html
 from utils.course.run_report import Result, count_points, write_report
@@ -205,7 +206,7 @@ def run_notebook(path: Path, folder: Path, profile: str, jobs: int, timeout: flo
     if executed:
         result.points, result.possible, result.manual = count_points(executed)
         write_html(executed, target.with_suffix(".html"))
-        result.html = target.with_suffix(".html").relative_to(folder).as_posix()
+        result.html = quote(target.with_suffix(".html").relative_to(folder).as_posix())
     else:
         _, result.possible, result.manual = count_points(source)
     if result.status != "passed":

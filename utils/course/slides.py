@@ -35,7 +35,8 @@ PAGE = """<!DOCTYPE html>
 .reveal img {{ max-height: 420px; max-width: 100%; margin: 0 auto; display: block; }}
 .reveal .small {{ font-size: 0.68em; }}
 .reveal table {{ font-size: 0.7em; }}
-.reveal math {{ font-size: 0.9em; }} .reveal math[display="block"] {{ font-size: 0.75em; max-width: 100%; overflow-x: auto; }}
+.reveal math {{ font-size: 0.9em; }}
+.reveal math[display="block"] {{ font-size: 0.75em; max-width: 100%; overflow-x: auto; }}
 {style}
 </style></head>
 <body><div class="reveal"><div class="slides">
