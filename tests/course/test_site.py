@@ -15,7 +15,12 @@ import nbformat
 import pytest
 
 SAMPLE = ["lectures/03_convolutional_networks.ipynb", "lectures/05_gans_and_diffusion.ipynb"]
-OF_CHROMIUM = ("google.com", "gvt1.com", "googleapis.com/chrome")  # what the browser asks for by itself
+OF_CHROMIUM = (
+    "google.com",
+    "gvt1.com",
+    "googleapis.com/chrome",
+    "update.googleapis.com",
+)  # what the browser asks for by itself
 KNOWN = questions.course(notebooks.ROOT)
 QUESTIONS = questions.read(notebooks.ROOT, "exam_questions.toml")
 
@@ -111,7 +116,14 @@ def test_a_browser_asks_nobody(pages, tmp_path):
     if not chromium:
         pytest.skip("no Chromium on this machine")
     page = pages[0] / "lectures/05_gans_and_diffusion.html"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--dump-dom",
+    ]
     command = [chromium, *options, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000"]
     ran = subprocess.run(
         [*command, f"--log-net-log={tmp_path / 'log.json'}", page.as_uri()], capture_output=True, text=True, timeout=120
