@@ -357,7 +357,7 @@ QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_pas
 ON_JAX = {
     "controlnet": ("every_residual", "copy_has", "gradients_before", "with_its_weights[transformer]"),
     "training": ("only_the_branch", "accumulation_equals", "finished_run", "several_devices"),
-    "sampling": ("plain_loop",),
+    "sampling": ("agrees_with_a_plain_loop",),
     "controlnet_weights": ("round_trip",),
 }
 ALSO_ON_JAX = {  # minutes more, most of them XLA's compilation
