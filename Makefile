@@ -51,8 +51,8 @@ learn: $(INSTALLED)  ## build/learn.zip, to learn alone, with hints in steps; SO
 	@python -m utils.course.learn $(if $(filter no,$(SOLUTIONS)),--no-solutions)
 
 SITE := .venv/installed-site
-site: $(SITE)  ## the website, in build/site; SELF_CHECKS=no leaves the points to name of the exam questions out
-	@python -m utils.course.site $(if $(filter no,$(SELF_CHECKS)),--no-self-checks)
+site: $(SITE)  ## the website, in build/site; SELF_CHECKS=no: without the points to name of the exam questions; SOLUTIONS=no: see learn
+	@python -m utils.course.site $(if $(filter no,$(SELF_CHECKS)),--no-self-checks) $(if $(filter no,$(SOLUTIONS)),--no-solutions)
 
 slides: $(SITE)  ## a deck from each notebook, in build/slides: NOTEBOOKS='lectures/05*.ipynb'
 	@python -m utils.course.slides $(NOTEBOOKS)

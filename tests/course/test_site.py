@@ -84,7 +84,10 @@ def pages(tmp_path_factory):
     if not importlib.util.find_spec("myst_nb"):
         pytest.skip("the group `site` is not installed: pip install -r requirements/site.txt")
     folder = tmp_path_factory.mktemp("site")
-    site.gather(notebooks.ROOT, folder / "source", [notebooks.ROOT / name for name in SAMPLE])
+    (folder / "learn.zip").write_bytes(b"made in test_learn.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.learn, "make", lambda root, solutions: folder / "learn.zip")
+        site.gather(notebooks.ROOT, folder / "source", [notebooks.ROOT / name for name in SAMPLE], solutions=True)
     return folder / "html", site.build(folder / "source", folder / "html", reference=False)
 
 
@@ -102,6 +105,12 @@ def test_pages_load_nothing_from_elsewhere(pages):
         assert not loads.search(path.read_text(encoding="utf-8")), path.name
     text = (pages[0] / "lectures/05_gans_and_diffusion.html").read_text(encoding="utf-8")
     assert "<math " in text and "Show the code" in text and "BEGIN SOLUTION" not in text
+
+
+def test_home_offers_the_zip_to_learn_alone(pages):
+    home = (pages[0] / "index.html").read_text(encoding="utf-8")
+    link = re.search(r'href="(_downloads/[^"]+/deep-learning\.zip)"', home)
+    assert link and (pages[0] / link[1]).exists() and "Hints come in steps" in home and "LEARN" not in home
 
 
 def requests(log):
