@@ -23,8 +23,8 @@ PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff", "docs/*.m
 
 
 ZIP = "deep-learning.zip"
-ALONE = f"""**Learn alone**, from the first lecture to the last: {{download}}`{ZIP} <{ZIP}>`. Unpack it, and in its folder,
-with Python 3.11, 3.12 or 3.13 (other systems: [set up](docs/platforms.md)), type
+ALONE = f"""**Learn alone**, from the first lecture to the last: {{download}}`{ZIP} <{ZIP}>`. Unpack it, and in its
+folder, with Python 3.11, 3.12 or 3.13 (other systems: [set up](docs/platforms.md)), type
 
 ```
 python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
