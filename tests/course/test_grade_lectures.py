@@ -30,7 +30,7 @@ def grade(lecture, zygote, cells):
 def test_reference_gets_full_points_and_no_review(course, zygote, name):
     lecture = course[name.removesuffix(".ipynb")]
     cells = [(exercise.name, lecture.references[exercise.name]) for exercise in lecture.exercises]
-    assert {name: review.suspicious(source) for name, source in cells if review.suspicious(source)} == {}
+    assert {name: review.reaches_machine(source) for name, source in cells if review.reaches_machine(source)} == {}
     verdicts = grade(lecture, zygote, cells)
     wrong = {name: v for name, v in verdicts.items() if v.status != "passed" or v.suspicions}
     assert not wrong
@@ -50,9 +50,8 @@ TRICKS = {
 }
 
 
-@pytest.mark.parametrize("trick", TRICKS)
-def test_changed_libraries_are_noticed_when_the_code_runs(course, zygote, trick):
+def test_changed_libraries_change_nothing_for_the_tests(course, zygote):
     lecture = next(lecture for name, lecture in course.items() if Path(name).name.startswith("01_"))
-    (verdict,) = grade(lecture, zygote, [("neuron", TRICKS[trick])]).values()
-    assert verdict.score == 0
-    assert "changed what the tests use" in verdict.suspicions[0]
+    source = "\n".join(TRICKS.values())
+    (verdict,) = grade(lecture, zygote, [("neuron", source)]).values()
+    assert (verdict.score, verdict.status, verdict.suspicions) == (0, "failed", [])
