@@ -4,7 +4,7 @@ from pathlib import Path
 
 import notebooks
 from test_grade import WALLS
-from utils.course import exercises, jobs, review, sandbox, warm
+from utils.course import cells, exercises, jobs, review, sandbox, warm
 
 import pytest
 
@@ -22,19 +22,35 @@ def zygote(course, tmp_path_factory):
     process.close()
 
 
-def grade(lecture, zygote, cells):
-    return jobs.Grader(lecture, cells, zygote, sandbox.Limits(), isolated=WALLS).run()
+def grade(lecture, zygote, answers):
+    return jobs.Grader(lecture, answers, zygote, sandbox.Limits(), isolated=WALLS).run()
 
 
 @pytest.mark.parametrize("name", notebooks.NOTEBOOKS)
 def test_reference_gets_full_points_and_no_review(course, zygote, name):
     lecture = course[name.removesuffix(".ipynb")]
-    cells = [(exercise.name, lecture.references[exercise.name]) for exercise in lecture.exercises]
-    assert {name: review.reaches_machine(source) for name, source in cells if review.reaches_machine(source)} == {}
-    verdicts = grade(lecture, zygote, cells)
+    answers = [(exercise.name, lecture.references[exercise.name]) for exercise in lecture.exercises]
+    assert {name: review.reaches_machine(source) for name, source in answers if review.reaches_machine(source)} == {}
+    verdicts = grade(lecture, zygote, answers)
     wrong = {name: v for name, v in verdicts.items() if v.status != "passed" or v.suspicions}
     assert not wrong
     assert sum(v.score for v in verdicts.values()) == sum(e.points for e in lecture.exercises)
+
+
+@pytest.mark.parametrize("name", notebooks.NOTEBOOKS)
+def test_wrong_answers_fail_with_the_messages_that_they_have_in_a_notebook(course, zygote, name):
+    """One collected wrong answer to each exercise, but for exercises that others build on."""
+    lecture = course[name.removesuffix(".ipynb")]
+    used = set().union(*(cells.global_names(source) for source in lecture.references.values()))
+    alone = {e.name for e in lecture.exercises if not e.defines & used}
+    wrong = {a.exercise: a for a in notebooks.answers(name) if a.message and a.exercise in alone}
+    source = {e.name: lecture.references[e.name] for e in lecture.exercises}
+    source |= {name: answer.source for name, answer in wrong.items()}
+    verdicts = grade(lecture, zygote, list(source.items()))
+    assert len(wrong) >= 4
+    for exercise, verdict in verdicts.items():
+        assert verdict.suspicions == [] and verdict.status == ("failed" if exercise in wrong else "passed"), verdict
+        assert exercise not in wrong or wrong[exercise].message in verdict.line, verdict.line
 
 
 def test_stubs_are_not_attempted(course, zygote):

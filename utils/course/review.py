@@ -66,35 +66,40 @@ def reasons(tree: ast.Module) -> Iterator[tuple[int, str]]:
     own = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     hidden = hiding(tree)
     for node in ast.walk(tree):
-        line = getattr(node, "lineno", 0)
+        reason = ""
         if isinstance(node, ast.Import):
-            yield from ((line, f"imports {a.name}") for a in node.names if foreign(a.name) and not plain_import(a))
+            names = [alias.name for alias in node.names if foreign(alias.name) and not plain_import(alias)]
+            reason = f"imports {names[0]}" if names else ""
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or "."
-            names = {alias.name for alias in node.names}
-            reaching = names & REACHING - ({"signal"} if module == "scipy" else set())
-            if (foreign(module) and not names <= READABLE.get(module, frozenset())) or reaching:
-                yield line, f"imports {module}"
+            reason = from_import(node)
         elif isinstance(node, ast.Name) and node.id not in hidden.get(id(node), ()):
-            if node.id in READABLE and isinstance(node.ctx, ast.Load):
-                yield line, f"hands {node.id} on"
-            elif node.id in CALLS:
-                yield line, f"uses {node.id}"
-        elif (
-            isinstance(node, ast.Attribute)
-            and node.attr in REACHING
-            and not (node.attr in OWN and is_own(node.value, own))
-        ):
-            yield line, f"uses {node.attr}"
+            read = isinstance(node.ctx, ast.Load)
+            reason = f"uses {node.id}" if node.id in CALLS or (node.id in READABLE and read) else ""
+        elif isinstance(node, ast.Attribute) and node.attr in REACHING:
+            mine = node.attr in OWN and is_own(node.value, own)
+            reason = "" if mine else f"uses {node.attr}"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
-            said = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
-            if match := FRAMES.search(said):
-                yield line, f"names {match[0]}"
-            elif OUTSIDE.match(said):
-                yield line, f"names a place outside of its folder: {said[:60]}"
+            reason = said(node.value if isinstance(node.value, str) else node.value.decode("latin-1"))
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in TIMERS:
-            if not (node.args and isinstance(node.args[0], ast.Lambda)):
-                yield line, "runs code that is given as a text"
+            plain = node.args and isinstance(node.args[0], ast.Lambda)
+            reason = "" if plain else "runs code that is given as a text"
+        if reason:
+            yield getattr(node, "lineno", 0), reason
+
+
+def from_import(node: ast.ImportFrom) -> str:
+    """Return what is to be said of `from module import name, ...`, "" if nothing."""
+    module, names = node.module or ".", {alias.name for alias in node.names}
+    reaching = names & REACHING - ({"signal"} if module == "scipy" else set())
+    outside = foreign(module) and not names <= READABLE.get(module, frozenset())
+    return f"imports {module}" if outside or reaching else ""
+
+
+def said(text: str) -> str:
+    """Return what is to be said of a text in the code, "" if nothing."""
+    if match := FRAMES.search(text):
+        return f"names {match[0]}"
+    return f"names a place outside of its folder: {text[:60]}" if OUTSIDE.match(text) else ""
 
 
 def foreign(module: str) -> bool:

@@ -209,6 +209,8 @@ class Writer:
             array, place = np.asarray(value.numpy()), "tf"
         elif jax and isinstance(value, jax.Array):
             array, place = np.asarray(value), "jax"  # raises JAX's own error for one that is traced
+        elif tensorflow and self.setup is not None and isinstance(value, tensorflow.data.Options):
+            return ["options", value._to_proto().SerializeToString()]
         else:
             return None
         if array.dtype == object:  # texts
@@ -505,6 +507,15 @@ class Reader:
         if place == "tf":
             return importlib.import_module("tensorflow").convert_to_tensor(array)
         return importlib.import_module("jax.numpy").asarray(array)
+
+    def read_options(self, data: bytes) -> Any:
+        if self.named is None:
+            raise BadMessage("sent options")
+        options = importlib.import_module("tensorflow").data.Options()
+        proto = options._to_proto()
+        proto.ParseFromString(data)
+        options._from_proto(proto)
+        return options
 
     def read_type(self, name: str) -> type:
         if name.startswith("np."):
