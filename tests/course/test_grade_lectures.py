@@ -41,10 +41,11 @@ def test_reference_gets_full_points_and_no_review(course, zygote, name):
 def test_wrong_answers_fail_with_the_messages_that_they_have_in_a_notebook(course, zygote, name):
     """One collected wrong answer to each exercise, but for exercises that others build on."""
     lecture = course[name.removesuffix(".ipynb")]
-    used = set().union(*(cells.global_names(source) for source in lecture.references.values()))
-    alone = {e.name for e in lecture.exercises if not e.defines & used}
-    wrong = {a.exercise: a for a in notebooks.answers(name) if a.message and a.exercise in alone}
     source = {e.name: lecture.references[e.name] for e in lecture.exercises}
+    used = set().union(*map(cells.global_names, source.values()))
+    alone = {e.name for e in lecture.exercises if not e.defines & used}
+    useful = [a for a in notebooks.answers(name) if a.message and a.exercise in alone and "_reference" not in a.source]
+    wrong = {answer.exercise: answer for answer in useful}
     source |= {name: answer.source for name, answer in wrong.items()}
     verdicts = grade(lecture, zygote, list(source.items()))
     assert len(wrong) >= 4

@@ -31,6 +31,7 @@ DUNDERS = frozenset(
     "__call__ __len__ __getitem__ __setitem__ __delitem__ __iter__ __contains__ __enter__ __exit__".split()
 )
 DICTS = {"dict": dict, "Counter": collections.Counter, "OrderedDict": collections.OrderedDict}
+OBJECTS = frozenset((list, dict, set, np.ndarray, np.random.Generator))  # never plain
 BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 TYPES = {
     kind.__name__: kind for kind in (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, object)
@@ -163,10 +164,14 @@ class Writer:
         if self.depth > DEPTH:
             raise CannotCross("a value is nested too deeply")
         self.depth += 1
-        try:
-            return self.plain(value, kind) or self.object(value, kind)
-        finally:
-            self.depth -= 1
+        if kind is tuple:  # the usual kinds first: there are many calls
+            tree = ["tuple", [self.tree(item) for item in value]]
+        elif kind in OBJECTS or id(value) in self.table.numbers:
+            tree = self.object(value, kind)
+        else:
+            tree = self.plain(value, kind) or self.object(value, kind)
+        self.depth -= 1  # after an error the message is not sent
+        return tree
 
     def plain(self, value: Any, kind: type) -> list[Any] | None:
         """Return the tree of a value without identity, None if it is none."""
@@ -239,7 +244,7 @@ class Writer:
 
     def object(self, value: Any, kind: type) -> list[Any]:
         """Return a reference to an object that has an identity, and add what is new about it to the message."""
-        if isinstance(value, np.ndarray) and (view := self.view(value)):
+        if kind is np.ndarray and value.base is not None and (view := self.view(value)):
             return view
         number = self.table.number(value)
         if number not in self.seen:
@@ -428,11 +433,10 @@ class Reader:
         if self.depth > 2 * DEPTH:
             raise BadMessage("sent a value that is nested too deeply")
         self.depth += 1
-        try:
-            kind, *parts = tree
-            return getattr(self, f"read_{kind}")(*parts)
-        finally:
-            self.depth -= 1
+        kind, *parts = tree
+        value = getattr(self, f"read_{kind}")(*parts)
+        self.depth -= 1
+        return value
 
     def object(self, number: Any) -> Any:
         """Return the object with this number, after what the message says about it."""
