@@ -222,6 +222,56 @@ code(
     exercise="debug",
 )
 
+# What looks unusual and is honest: it is graded, and nobody has to look at it.
+UNUSUAL = """\
+import json, logging, os, pathlib, pprint, sys, tempfile, timeit
+from collections import Counter, namedtuple
+from enum import Enum
+
+try:
+    from numba import njit
+except ImportError:
+    njit = lambda f: f
+
+print(sys.version, os.getcwd(), timeit.timeit(lambda: 3, number=2))
+P = namedtuple("P", "x y")
+print(P(1, 2)._asdict(), Counter("ab"), pathlib.Path("a") / "b")
+
+
+class K(str, Enum):
+    A = "a"
+
+
+class V:
+    __slots__ = ("a",)
+
+    def __init__(self, a):
+        self.a = a
+
+    def __mul__(self, k):
+        return V(k * self.a)
+
+    def __eq__(self, other):
+        return self.a == other.a
+
+    def eval(self):
+        return getattr(self, "a")
+
+
+class Row(list):
+    def doubled(self):
+        return Row((V(v) * 2).eval() for v in self)
+
+
+def double(x):
+    double.calls = [*getattr(double, "calls", []), len(x)]
+    print("x" * 200_000)
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "x.json").write_text(json.dumps(x))
+        return Row(json.loads((pathlib.Path(folder) / "x.json").read_text())).doubled()
+"""
+code("unusual_but_honest", UNUSUAL, FULL, status="graded", outside="needs review")
+
 # Attacks on the process.
 code("os_exit", "import os\n\n\ndef double(x):\n    os._exit(0)", 4, "ended the process", walls=True)
 code("os_exit_in_cell", "import os\n\nos._exit(0)", 4, "ended the process", walls=True)
