@@ -171,8 +171,12 @@ def code(name, source, points, says="", status="needs review", walls=False, exer
 
 
 def tampering(name, source, points=4, says="", exercise="double", outside="needs review"):
-    """Add a case of code that would deceive a test in its own process: here it deceives nobody, and is graded."""
-    code(name, source, points, says, "graded", exercise=exercise, outside=outside)
+    """Add a case of code that would deceive a test in its own process: here it deceives nobody.
+
+    It is graded; a person looks at it where it fails and reaches the machine.
+    """
+    status = "graded" if points == FULL else outside
+    code(name, source, points, says, status, walls=True, exercise=exercise, outside=outside)
 
 
 HONEST = "\n\ndef double(x):\n    return [2 * v for v in x]"

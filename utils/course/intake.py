@@ -136,8 +136,11 @@ def plan(versions: Versions, lecture: Lecture) -> Job:
         names = ", ".join(f.name for f, _ in versions)
         answers.reasons.append(f"{len(digests)} different files for one notebook ({names}); {file.name} was graded")
     for exercise, source in answers.cells:
-        if found := review.reaches_machine(source):
-            answers.notes.append(f"{exercise or 'a cell that is not graded'}: {'; '.join(found)}")
+        if found := "; ".join(review.reaches_machine(source)):
+            answers.notes.append(f"{exercise or 'a cell that is not graded'}: {found}")
+            why = f"failed where it cannot reach the machine: {found}"  # such as a file of the student's own
+            for owner in [exercise] if exercise else sorted(answers.helped):
+                answers.doubts.setdefault(owner, []).append(why)
     state = [VERSION, lecture.key, digests, *about(file).values()]
     begun = Status(
         file.student,
