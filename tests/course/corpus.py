@@ -316,6 +316,12 @@ ANYTHING = (
     "class Any:\n    __class__ = list\n    __eq__ = lambda self, other: True\n    __ne__ = lambda self, other: False\n"
 )
 tampering("says_that_it_is_a_list", ANYTHING + "\n\ndef double(x):\n    return Any()", outside="graded")
+FIELDS = "def double(x):\n    return np.zeros(2, dtype=[('a', float)])"
+code("value_that_cannot_cross", FIELDS, 4, "could not be handed to the test: an array with named fields")
+FAILS = (
+    "class A:\n    def __getattribute__(self, name):\n        raise OSError(name)\n\n\ndef double(x):\n    return A()"
+)
+code("object_that_fails_when_it_is_looked_at", FAILS, 4, "could not be handed to the test")
 OBJECTS = "class Any:\n    def __eq__(self, other):\n        return True\n\n\ndef mean_square(x):\n    return np.array([Any(), Any()])"
 tampering("array_of_objects", OBJECTS, 2, exercise="mean_square", outside="graded")
 MASKED = "def mean_square(x):\n    return np.ma.masked_all(x.shape[1])"

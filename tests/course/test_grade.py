@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -134,6 +135,23 @@ def test_a_killed_batch_goes_on_where_it_stopped(small):
     assert code == 1 and "5 graded, 1 in need of a review" in out
     assert {path: path.stat().st_mtime_ns for path in done} == kept, "a finished job was repeated"
     assert {points(status) for status in statuses(output).values()} == {4, 6}
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_nothing(small, tmp_path):
+    """A batch killed at twenty random moments ends as one that ran through."""
+    folder, submissions, output = small
+    rng = random.Random(0)
+    for _ in range(20):
+        process = subprocess.Popen(command(*small), cwd=corpus.ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(rng.uniform(0.2, 6))
+        process.kill()
+        process.wait()
+    assert run(*small)[0] == 1
+    run(folder, submissions, tmp_path / "whole")
+    scores = [{name: points(status) for name, status in statuses(o).items()} for o in (output, tmp_path / "whole")]
+    assert scores[0] == scores[1] and len(scores[0]) == 6
 
 
 def test_a_damaged_status_file_is_made_anew(small):

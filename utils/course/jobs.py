@@ -155,6 +155,8 @@ def judge(reply: Reply, exercise: Exercise, error: str) -> Verdict:
         result.suspicions.append(f"the test cell gave {score!r} with the line {reply.line[:100]!r}")
         return result
     result.score, result.status = float(score), status
+    if reply.uncrossed and status != "passed":
+        result.suspicions.append(f"has a value that could not be handed to the test: {reply.uncrossed}")
     if error and status != "passed":
         result.line = f"{exercise.name}: failed, 0 of {exercise.points:g} points. Your cell stopped: {error}"
     return result

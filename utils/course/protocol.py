@@ -57,6 +57,7 @@ class Reply:
     errors: dict[str, str] = field(default_factory=dict)  # of DEFINED: exercise -> how its cell ended
     score: float | None = None
     line: str = ""  # of TESTED: the verdict; of FAILED and GONE: why
+    uncrossed: str = ""  # of TESTED: why a value could not be handed to the test, "" if all could
 
 
 def encode(message: Enter | Define | Test | Reply) -> bytes:
@@ -112,7 +113,7 @@ def read_reply(data: bytes) -> Reply:
         reply = Reply(**message)
     except (ValueError, RecursionError, TypeError):
         raise ValueError("sent something that is not a message") from None
-    words = (reply.kind, reply.name, reply.line)
+    words = (reply.kind, reply.name, reply.line, reply.uncrossed)
     if not (
         all(isinstance(word, str) for word in words)
         and (reply.score is None or type(reply.score) in (int, float))
@@ -125,4 +126,5 @@ def read_reply(data: bytes) -> Reply:
         {name: str(text)[:500] for name, text in reply.errors.items()},
         reply.score,
         reply.line[:1000],
+        reply.uncrossed[:300],
     )

@@ -379,6 +379,7 @@ class TestRoom(Peer):
     def __init__(self, link: socket.socket, namespace: dict[str, Any], sources: list[str]):
         super().__init__(link)
         self.before, self.globals = dict(namespace), namespace
+        self.uncrossed = ""  # why a value of the present test could not leave the answer room
         plain = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set, np.ndarray)
         special = {
             n: v for n, v in namespace.items() if not isinstance(v, plain) and not isinstance(v, types.ModuleType)
@@ -395,6 +396,7 @@ class TestRoom(Peer):
 
     def namespace_of(self, names: list[str]) -> dict[str, Any]:
         """Return the globals for a test cell: those of the set-up, and proxies for what the student has added."""
+        self.uncrossed = ""
         if self.table.objects:
             self.request(FORGET, (True,))
             self.forget()
@@ -436,6 +438,8 @@ class TestRoom(Peer):
     def placed(self, error: Any, frames: Any) -> BaseException:
         """Return the error with a traceback through the student's lines, so that a message can quote them."""
         error = super().placed(error, frames)
+        if type(error).__name__ == "CannotCross":
+            self.uncrossed = str(error)
         known = [(number, line, str(name)) for number, line, name in frames if 0 <= number < len(self.lines)]
         known = [(number, line, name) for number, line, name in known if 0 < line <= self.lines[number]]
         if not known:

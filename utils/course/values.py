@@ -123,8 +123,12 @@ def write(table: Table, kind: str, value: Any, also: Any = None, setup: dict[int
         tree = writer.tree(value)
         writer.tree(also)
         data = pack([kind, tree, list(writer.entries.items())])
+    except CannotCross:
+        raise
     except RecursionError:
         raise CannotCross("a value is nested too deeply") from None
+    except Exception as error:  # an object that fails when it is looked at
+        raise CannotCross(f"a value cannot be read ({type(error).__name__}: {str_of(error)})") from None
     if len(data) > LIMIT:
         raise CannotCross(f"a value of {len(data) >> 20} MiB is too large")
     return data

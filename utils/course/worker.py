@@ -22,6 +22,7 @@ import re
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,8 @@ def test_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits) 
             send(link, Reply(AT, name))
             output.take()
             try:
-                send(link, test(name, source, room.namespace_of(names), output))
+                reply = test(name, source, room.namespace_of(names), output)
+                send(link, replace(reply, uncrossed=room.uncrossed))
             except rooms.Gone as end:
                 send(link, Reply(GONE, name, line=str(end)))
                 return
