@@ -282,7 +282,7 @@ code("os_exit_in_cell", "import os\n\nos._exit(0)", 4, "ended the process", wall
 KILLS = "import os\n\nos.kill(os.getppid(), 9)\nos.kill(-1, 9)"
 code("kills_parent", KILLS + HONEST, 4, "ended the process", walls=True)
 CRASH = "import sys\n\nsys.setrecursionlimit(10**8)\n\n\nclass A:\n    pass\n\n\ndef double(x):\n    a = A()\n    for _ in range(10**7):\n        a = [a]\n    return repr(a)"
-code("crashes_the_interpreter", CRASH, 4, "ended the process", walls=True)
+code("crashes_the_interpreter", CRASH, 4, walls=True)
 BOMB = "import os, time\n\nfor _ in range(60):\n    if os.fork() == 0:\n        time.sleep(60)\n        os._exit(0)\ntime.sleep(60)"
 code("fork_bomb", BOMB, 4, "processes", walls=True)
 FILL = "def double(x):\n    for i in range(100):\n        with open(f'/tmp/{i}', 'wb') as f:\n            f.write(bytes(50 * 2**20))\n    return [2 * v for v in x]"
@@ -290,12 +290,12 @@ tampering("disk_filler", FILL, says="double: line 3: uses open")
 THREAD = "import threading, time\n\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()" + HONEST
 tampering("sleeping_thread", THREAD, FULL, "double: line 1: imports threading")
 BACKGROUND = "import os, time\n\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(600)" + HONEST
-tampering("background_process", BACKGROUND, FULL, "imports os")
+tampering("background_process", BACKGROUND, FULL, "uses os")
 NETWORK = "import socket\n\n\ndef double(x):\n    socket.create_connection(('127.0.0.1', 22), 2)\n    return [2 * v for v in x]"
 tampering("network", NETWORK, says="imports socket")
 code("shell", "!touch /tmp/x" + HONEST, 4, "a command of the notebook or the shell")
 READS = f"import pathlib\n\n\ndef double(x):\n    assert not list(pathlib.Path({str(ROOT)!r}).glob('[!u]*/*.ipynb')), 'seen'\n    return [2 * v for v in x]"
-tampering("reads_the_course", READS, FULL, "imports pathlib")
+tampering("reads_the_course", READS, FULL, "names a place outside of its folder")
 WRITES = f"\n\ndef double(x):\n    open({str(ROOT / 'utils' / 'hacked.py')!r}, 'w').write('x = 1')\n    return [2 * v for v in x]"
 tampering("writes_into_the_course", WRITES, says="uses open")
 GRADEBOOK = f"import sqlite3\n\ndb = sqlite3.connect({str(ROOT / 'build/grading/gradebook.db')!r})\ndb.execute('update grade set auto_score=396')\ndb.commit()"
