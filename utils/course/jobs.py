@@ -230,7 +230,8 @@ class Grader:
                 for number, (room, end) in enumerate(zip(rooms, ends, strict=True))
             )
             tests.beside = answers
-            stack.enter_context(answers.link), stack.enter_context(tests.link)
+            stack.enter_context(answers.link)
+            stack.enter_context(tests.link)
             tests.send(protocol.Define(list(self.lecture.setup), []))
             if (defined := self.define(answers, cells)) is not None:
                 self.test(tests, cells, wanted, defined)

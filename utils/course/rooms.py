@@ -204,11 +204,8 @@ class Peer:
         if kind == "function":
             return self.function(number, name, places.get("", ""))
         if kind == "iterator":
-            return (
-                generator(self, number)
-                if name == "generator"
-                else self.thing(number, name, "", ["__iter__", "__next__"])
-            )
+            steps = ["__iter__", "__next__"]
+            return generator(self, number) if name == "generator" else self.thing(number, name, "", steps)
         if kind == "class":
             return self.class_of(number, name, tuple(methods), places)
         return self.thing(number, name, base, methods)
@@ -260,7 +257,7 @@ class Peer:
 
         own = {name: self.method(name, places.get(name, "")) for name in methods if allowed(name)}
         own["__new__"] = new
-        if file := places.get("__init__"):
+        if file := places.get("__init__"):  # tells an untouched stub of the class
             own["made_in"] = self.method("__init__", file)
         return type(name, (), own)
 

@@ -68,7 +68,8 @@ def answer_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits
                 cells.run(source, namespace, rooms.ANSWER_FILE.format(number))
             except BaseException as error:  # SystemExit and KeyboardInterrupt are students' errors as well
                 errors.setdefault(name, cells.explain(error))
-        output.take(), errors_written.take()
+        output.take()
+        errors_written.take()
         send(link, Reply(DEFINED, errors=errors))
         with contextlib.suppress(rooms.Gone):
             rooms.AnswerRoom(peer, namespace, before, errors_written).serve_forever()
