@@ -84,23 +84,32 @@ def test_steps_start_at_pure_noise_and_end_clean():
         sampling.sampling_steps(0)
 
 
-def test_compiled_loop_agrees_with_a_plain_loop(diffusion, contexts):
-    steps, guidance = 3, 2.0
+def plain_loop(diffusion, contexts, x, steps, guidance):
+    """The sampler in NumPy, one call of the U-Net for each half and step."""
     timesteps = sampling.sampling_steps(steps)
-    x = sampling.initial_noise(5, 2, (8, 8, 4))
     before = np.zeros_like(x)
-    empty = np.repeat(diffusion.encode_text(""), 2, axis=0)
+    empty = np.repeat(diffusion.encode_text(""), len(x), axis=0)
     for timestep, (a, b, c, signal, noise) in zip(timesteps, sampling.sampler_table(timesteps), strict=True):
         angle = timestep * np.exp(-np.log(10000) * np.arange(16) / 16)
-        embedding = np.tile(np.concatenate([np.cos(angle), np.sin(angle)]), (2, 1)).astype("float32")
+        embedding = np.tile(np.concatenate([np.cos(angle), np.sin(angle)]), (len(x), 1)).astype("float32")
         predicted = [
             diffusion.unet.predict_on_batch({"latent": x, "timestep_embedding": embedding, "context": context})
             for context in (empty, contexts)
         ]
         clean = (x - noise * (predicted[0] + guidance * (predicted[1] - predicted[0]))) / signal
         x, before = a * x + b * (clean + c * (clean - before)), clean
-    found = sampling.Sampler(diffusion).sample(contexts, **options(seed=5, steps=steps, guidance=guidance))
-    np.testing.assert_allclose(found, x, rtol=1e-3, atol=1e-3 * np.abs(x).max())
+    return x
+
+
+def test_compiled_loop_agrees_with_a_plain_loop_also_for_other_numbers(diffusion, contexts):
+    sampler = sampling.Sampler(diffusion)
+    for steps, pictures in ((3, 2), (2, 2), (3, 1)):
+        given = options(seed=5, steps=steps, pictures=pictures)
+        expected = plain_loop(diffusion, contexts[:pictures], given["noise"], steps, given["guidance"])
+        found = sampler.sample(contexts[:pictures], **given)
+        np.testing.assert_allclose(
+            found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max(), err_msg=f"{steps} steps"
+        )
 
 
 def test_a_seed_gives_the_same_picture_alone_or_in_a_batch(contexts, plain):

@@ -9,7 +9,8 @@ import re
 import symtable
 
 import notebooks
-from utils.course.release import MARKER
+from utils.course import release
+from utils.course.exercises import student_version
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
@@ -154,7 +155,7 @@ def exercises_say_what_they_ask(notebook):
 def markers_stand_alone(notebook):
     for number, cell in enumerate(notebook.cells, 1):
         for line in cell.source.splitlines():
-            if MARKER.search(line) and not re.fullmatch(r"\s*(### \w+ [\w ]+|<!-- ### \w+ \w+ -->)\s*", line):
+            if release.MARKER.search(line) and not re.fullmatch(r"\s*(### \w+ [\w ]+|<!-- ### \w+ \w+ -->)\s*", line):
                 yield f"cell {number}: `{line.strip()}`; nbgrader removes whole lines, so a marker needs one of its own"
 
 
@@ -174,6 +175,12 @@ def graded_cells_are_whole(notebook):
             yield f"the test of {name} has no hidden part"
         if not exercise.test.metadata.nbgrader.locked:
             yield f"the test of {name} is not locked"
+
+
+def solutions_stand_in_one_place(notebook):
+    """The text of a solution or hidden test does not stand in a cell that students get."""
+    config = release.nbgrader_config(notebooks.ROOT, notebooks.ROOT)
+    yield from release.leaks(notebook, student_version(notebook, config))
 
 
 def graded_path_is_plain_python(notebook):
@@ -231,6 +238,7 @@ RULES = (
     exercises_say_what_they_ask,
     markers_stand_alone,
     graded_cells_are_whole,
+    solutions_stand_in_one_place,
     graded_path_is_plain_python,
     stubs_break_no_demonstration,
 )
@@ -324,6 +332,10 @@ def is_code(cell):
     return cell.cell_type == "code"
 
 
+def a_solution(notebook):
+    return first(notebook, lambda cell: is_code(cell) and is_solution(cell)).source.split("SOLUTION\n")[1].split("#")[0]
+
+
 def works(cell):
     return is_code(cell) and not notebooks.is_graded(cell) and "checks.passed(" in cell.source
 
@@ -364,6 +376,7 @@ SPOILS = [
     (exercises_say_what_they_ask, replace("Output", "Result")),
     (markers_stand_alone, replace("<!-- ### END SOLUTION -->", "end <!-- ### END SOLUTION\n-->")),
     (graded_cells_are_whole, lambda nb: notebooks.exercises(nb)[0].test.metadata.nbgrader.update(points=99)),
+    (solutions_stand_in_one_place, lambda nb: nb.cells.append(new_code_cell(a_solution(nb)))),
     (graded_path_is_plain_python, lambda nb: first(nb, notebooks.is_setup).update(source="%matplotlib inline")),
     (stubs_break_no_demonstration, add(new_code_cell("def show():\n    return test_debug()"))),
     (stubs_break_no_demonstration, add(new_code_cell("if checks.passed('debug'):\n    print(neuron)"))),

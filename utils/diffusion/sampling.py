@@ -194,7 +194,7 @@ class Sampler(keras.Model):
             return a * latent + b * (clean + c * (clean - before)), clean
 
         latent = ops.cast(inputs["latent"], "float32")
-        return ops.fori_loop(0, timesteps.shape[0], step, (latent, ops.zeros_like(latent)))[0]
+        return ops.fori_loop(0, ops.shape(timesteps)[0], step, (latent, ops.zeros_like(latent)))[0]
 
     def _guided_noise(
         self, inputs: dict[str, Tensor], latent: Tensor, timestep: Tensor, context: Tensor, index: Tensor

@@ -1,0 +1,106 @@
+"""The full profile of the assignment: what it asks for before it starts, and its way to the last cell."""
+
+import notebooks
+from utils import runtime
+from utils.diffusion import emoji, full_profile
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+
+def ask(folder, branch="branch.safetensors", size=512, wanted=4):
+    full_profile.check_full_profile(folder, folder / branch, size, 8, folder / "checkpoints", wanted)
+
+
+def test_everything_that_is_missing_is_told_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runtime, "device", lambda: "2 CPU cores")
+    monkeypatch.setattr(full_profile, "DOWNLOADS", 1e9)
+    with pytest.raises(RuntimeError) as error:
+        ask(tmp_path)
+    message = str(error.value)
+    for part in (
+        "a GPU: Keras found 2 CPU cores",
+        "no file branch.safetensors",
+        "captions.csv",
+        "GiB on the disk for the",
+    ):
+        assert part in message
+    assert "Adam's two averages" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("memory", "refused"), [(24.0, True), (80.0, False), (None, False)])
+def test_memory_of_the_card(tmp_path, monkeypatch, memory, refused):
+    some = [emoji.make_pair(emoji.load_drawings()[i], np.random.default_rng(i), size=32) for i in range(8)]
+    emoji.write_pairs(tmp_path, some)
+    (tmp_path / "branch.safetensors").touch()
+    monkeypatch.setattr(runtime, "device", lambda: "gpu:0")
+    monkeypatch.setattr(full_profile, "_gpu_memory", lambda: memory)
+    monkeypatch.setattr(full_profile, "FEWEST_PAIRS", 8)
+    for name in ("DOWNLOADS", "CHECKPOINTS"):
+        monkeypatch.setattr(full_profile, name, 0.0)
+    if refused:
+        with pytest.raises(RuntimeError, match=r"GiB on the GPU: it has 24\.0"):
+            ask(tmp_path)
+    else:
+        ask(tmp_path)
+
+
+def test_too_few_pairs_are_counted(tmp_path):
+    (tmp_path / "captions.csv").touch()
+    assert "0 photos and 0 sketches" in full_profile._missing_pairs(tmp_path, 16)[0]
+
+
+def test_memory_grows_with_the_batch_and_the_picture():
+    small, large = (sum(full_profile.memory_table(size, batch).values()) for size, batch in ((64, 1), (512, 8)))
+    weights = 4 * sum(full_profile.PARAMETERS.values()) / 2**30
+    assert 2 * weights < small < 3 * weights < 8 * weights < large
+
+
+STAND_IN = """
+from utils.diffusion import full_profile
+from utils.diffusion.controlnet import HINT_WIDTHS, build_controlnet
+from utils.diffusion.latent_diffusion import load_stable_diffusion
+from utils.diffusion.sampling import SamplingSettings
+
+
+def stand_in(branch):
+    diffusion = load_stable_diffusion(64, pretrained=False)
+    public = build_controlnet(diffusion.part("unet"), HINT_WIDTHS)
+    return SketchToImage(diffusion, public, SamplingSettings(guidance=7.5), at_once=4)
+
+
+full_profile.check_full_profile = lambda *arguments: None  # no GPU, no public branch
+SketchToImage.stable_diffusion = stand_in
+"""
+SMALLER = {
+    "size=512": "size=64",
+    "updates=10_000": "updates=2",
+    "warmup_updates=500": "warmup_updates=0",
+    "look_every=500": "look_every=1",
+    "sampling_steps=20": "sampling_steps=2",
+    "evaluated=128": "evaluated=4",
+    'folder="assignment/pairs"': "folder={folder!r}",
+    'course / "build/branch"': "Path({checkpoints!r})",
+}
+
+
+@pytest.mark.slow
+def test_the_notebook_in_full_on_a_stand_in(tmp_path):
+    """Stable Diffusion's architecture with random weights, 64 pixels, 40 pairs, 2 updates. Needs 16 GB."""
+    some = [emoji.make_pair(emoji.load_drawings()[20 * i], np.random.default_rng(i), size=64) for i in range(40)]
+    folder, checkpoints = emoji.write_pairs(tmp_path / "pairs", some), tmp_path / "branch"
+    notebook = notebooks.load("assignment/sketch_to_image.ipynb")
+    for cell in notebooks.code_cells(notebook):
+        if "parameters" in notebooks.tags(cell):
+            cell.source = 'profile = "full"'
+        for old, new in SMALLER.items():
+            cell.source = cell.source.replace(old, new.format(folder=str(folder), checkpoints=str(checkpoints)))
+    setup = next(i for i, cell in enumerate(notebook.cells) if "runtime.start(" in cell.source)
+    notebook.cells.insert(setup + 1, nbformat.v4.new_code_cell(STAND_IN))
+    path = {"metadata": {"path": str(notebooks.ROOT / "assignment")}}
+    NotebookClient(notebook, timeout=3600, resources=path).execute()
+    shown = "".join(out.get("text", "") for cell in notebooks.code_cells(notebook) for out in cell.outputs)
+    assert "the frozen U-Net has not moved: True" in shown
+    assert checkpoints.exists()
