@@ -237,6 +237,7 @@ class Peer:
                 own |= {"__iter__": lambda thing: thing, "__next__": lambda thing: following(self, thing._number)}
             if (taken_for := library_class(base)) is not None:
                 own["__class__"] = property(lambda thing: taken_for)
+            own |= {"__repr__": lambda thing: f"<{name} object>"}
             own |= {"__getattr__": lambda thing, what: self.get(thing._number, what)}
             own |= {"__setattr__": lambda thing, what, value: self.request(SET, (thing._number, what, value))}
             self.kinds[key] = type(name, (), own)
