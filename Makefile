@@ -12,7 +12,7 @@ INSTALLED := .venv/installed$(if $(PYTHON),-$(notdir $(PYTHON)))$(if $(GPU),-gpu
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export GRADEBOOK
 
-.PHONY: run test checks quick lint lab student learn site slides grade gradebook format pins
+.PHONY: run test checks quick lint lab app student learn site slides grade gradebook format pins
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)  ## every notebook with papermill; results and report in build/run/
@@ -36,6 +36,14 @@ lint: $(INSTALLED)
 lab: $(INSTALLED)
 	jupyter lab
 
+APP := .venv/installed-app
+app: $(APP)  ## the drawing page alone, in the browser, without JupyterLab
+	voila try_it.ipynb
+
+$(APP): $(INSTALLED) requirements/app.txt
+	.venv/bin/pip install --disable-pip-version-check -r requirements/app.txt
+	@touch $@
+
 student: $(INSTALLED)  ## the versions to hand out, in student/
 	@python -m utils.course.release
 
@@ -43,8 +51,8 @@ learn: $(INSTALLED)  ## build/learn.zip, to learn alone, with hints in steps; SO
 	@python -m utils.course.learn $(if $(filter no,$(SOLUTIONS)),--no-solutions)
 
 SITE := .venv/installed-site
-site: $(SITE)  ## the website, in build/site; SELF_CHECKS=no leaves the points to name of the exam questions out
-	@python -m utils.course.site $(if $(filter no,$(SELF_CHECKS)),--no-self-checks)
+site: $(SITE)  ## the website, in build/site; SELF_CHECKS=no: without the points to name of the exam questions; SOLUTIONS=no: see learn
+	@python -m utils.course.site $(if $(filter no,$(SELF_CHECKS)),--no-self-checks) $(if $(filter no,$(SOLUTIONS)),--no-solutions)
 
 slides: $(SITE)  ## a deck from each notebook, in build/slides: NOTEBOOKS='lectures/05*.ipynb'
 	@python -m utils.course.slides $(NOTEBOOKS)
@@ -69,7 +77,7 @@ pins: $(INSTALLED)  ## compile pyproject.toml to exact versions: requirements.tx
 	mkdir -p build
 	$(PINS) --extra student --extra instructor --extra dev --output-file build/pins.txt
 	(echo '-e .'; cat build/pins.txt) > requirements.txt
-	for group in student instructor dev site gpu; do \
+	for group in student instructor dev site app gpu; do \
 	  $(PINS) --extra $$group --constraint build/pins.txt --output-file build/$$group.txt && \
 	  (echo '-e .'; cat build/$$group.txt) > requirements/$$group.txt || exit 1; done
 

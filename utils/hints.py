@@ -1,7 +1,8 @@
 """Hints in steps for who learns alone: `python -m utils.hints lectures/01_neural_networks.ipynb neuron`.
 
 First the hint of the statement, then what the solution is made of, then the solution with its comments. The last two
-need a try: a cell that is no longer what was handed out, in the notebook as it was saved.
+need a try: a cell that is no longer what was handed out, in the notebook as it was saved. An exam question has a sample
+answer with its rubric, likewise after a try.
 """
 
 import base64
@@ -39,7 +40,7 @@ def step(entry: dict[str, str], written: str, asked: int) -> str:
     Parameters
     ----------
     entry : dict
-        `hint`, `parts`, `solution` and `stub` of the exercise.
+        `hint`, `parts`, `solution` and `stub` of the exercise; a question has no parts.
     written : str
         What stands in the reader's cell.
     asked : int
@@ -50,7 +51,7 @@ def step(entry: dict[str, str], written: str, asked: int) -> str:
         return hint
     if "".join(written.split()) in ("", "".join(entry["stub"].split())):
         return f"{hint}\nYour cell is as it was handed out. Try first, even if it fails, and save; then ask again."
-    if asked == 1:
+    if asked == 1 and entry["parts"]:
         return f"The solution is made of: {entry['parts']}."
     return entry["solution"]
 

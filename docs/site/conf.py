@@ -4,10 +4,9 @@ Nothing that the pages need lies elsewhere: formulas are MathML, which browsers 
 files of the theme.
 """
 
-import html
+from utils.course.formulas import to_mathml
 
 from docutils.nodes import SkipNode
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
 # Set this once, as in "https://github.com/name/course": links to the source and to issues then appear on every page.
@@ -53,18 +52,13 @@ html_theme_options = {
 html_math_renderer = "mathml"
 
 
-def mathml(source: str, display: str) -> str:
-    """Return a formula as MathML, with its source for a reader that shows none."""
-    return convert(source, display=display).replace("<math ", f'<math alttext="{html.escape(source)}" ', 1)
-
-
 def visit_inline(self, node):
-    self.body.append(mathml(node.astext(), "inline"))
+    self.body.append(to_mathml(node.astext()))
     raise SkipNode
 
 
 def visit_block(self, node):
-    self.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
+    self.body.append(f'<div class="math">{to_mathml(node.astext(), block=True)}</div>')
     raise SkipNode
 
 

@@ -3,7 +3,7 @@
 import textwrap
 
 import notebooks
-from utils import checks
+from utils import checks, hints
 
 import numpy as np
 import pytest
@@ -44,6 +44,18 @@ def test_a_right_answer_gets_its_points():
 def test_without_its_hidden_tests_a_verdict_says_that_more_checks_run():
     out = verdict("def square(x):\n    return x * x", test=TEST.format(hidden=""))[1]
     assert out == "square: passed, 2 of 2 points. More checks run when it is graded.\n"
+
+
+@pytest.mark.parametrize(("answer", "said"), [("x * x", "passed, 2 of 2 points"), ("x * x + (x == 0)", "wrong at 0")])
+def test_a_copy_to_learn_alone_runs_the_hidden_tests(answer, said, monkeypatch, tmp_path):
+    shown = TEST.format(hidden="")
+    packed = hints.pack({"lectures/01.ipynb": {"square": {"test": WHOLE_TEST, "visible": shown}, "exam": {}}})
+    (tmp_path / hints.FILE).write_text(packed)
+    monkeypatch.setattr(checks, "__file__", str(tmp_path / "utils/checks.py"))
+    out = verdict(f"def square(x):\n    return {answer}", test=shown)[1]
+    assert said in out and "More checks" not in out
+    unknown = verdict("def square(x):\n    return x * x", test=shown.replace("3 squared is", "Squared, 3 is"))[1]
+    assert "More checks run when it is graded" in unknown
 
 
 def test_points_are_text_for_nbgrader_and_nothing_for_the_reader():

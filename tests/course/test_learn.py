@@ -72,4 +72,13 @@ def test_every_exercise_has_its_hints(folder):
     known = hints.unpack((folder / hints.FILE).read_text())
     for name in notebooks.NOTEBOOKS:
         assert {exercise.name for exercise in notebooks.exercises(notebooks.load(name))} <= set(known[name])
-        assert all(entry["parts"] and entry["stub"] != entry["solution"] for entry in known[name].values())
+        entries = known[name].values()
+        assert all(entry["stub"] != entry["solution"] and "SOLUTION" not in entry["solution"] for entry in entries)
+        assert all(bool(entry["parts"]) == ("test" in entry) for entry in entries)
+
+
+def test_a_question_shows_a_sample_answer_after_an_answer(folder):
+    entry = hints.unpack((folder / hints.FILE).read_text())["lectures/01_neural_networks.ipynb"]["exam_neuron"]
+    assert "Write your answer first" in hints.step(entry, entry["stub"], 0)
+    assert "Try first" in hints.step(entry, entry["stub"], 1)
+    assert "Sample answer" in hints.step(entry, "A neuron adds up.", 1)

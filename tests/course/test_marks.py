@@ -11,7 +11,7 @@ import zipfile
 
 import corpus
 from test_grade import WALLS, command, points, run, statuses, write_tables
-from utils.course import feedback, gradebook, intake, jobs, records, sandbox
+from utils.course import feedback, formulas, gradebook, intake, jobs, records, sandbox
 
 import psutil
 import pytest
@@ -127,7 +127,7 @@ def test_formulas_of_all_questions_become_mathml():
     for lecture in read_course().values():
         for question in lecture.questions:
             source = feedback.asked(lecture, question.name)
-            assert len(feedback.MATH.findall(source)) == feedback.as_page(source).count("<math")
+            assert len(formulas.MATH.findall(source)) == feedback.as_page(source).count("<math")
 
 
 def test_late_work_and_penalties(course, tmp_path, monkeypatch):

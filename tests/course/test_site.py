@@ -15,7 +15,12 @@ import nbformat
 import pytest
 
 SAMPLE = ["lectures/03_convolutional_networks.ipynb", "lectures/05_gans_and_diffusion.ipynb"]
-OF_CHROMIUM = ("google.com", "gvt1.com", "googleapis.com/chrome")  # what the browser asks for by itself
+OF_CHROMIUM = (
+    "google.com",
+    "gvt1.com",
+    "googleapis.com/chrome",
+    "update.googleapis.com",
+)  # what the browser asks for by itself
 KNOWN = questions.course(notebooks.ROOT)
 QUESTIONS = questions.read(notebooks.ROOT, "exam_questions.toml")
 
@@ -79,7 +84,10 @@ def pages(tmp_path_factory):
     if not importlib.util.find_spec("myst_nb"):
         pytest.skip("the group `site` is not installed: pip install -r requirements/site.txt")
     folder = tmp_path_factory.mktemp("site")
-    site.gather(notebooks.ROOT, folder / "source", [notebooks.ROOT / name for name in SAMPLE])
+    (folder / "learn.zip").write_bytes(b"made in test_learn.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.learn, "make", lambda root, solutions: folder / "learn.zip")
+        site.gather(notebooks.ROOT, folder / "source", [notebooks.ROOT / name for name in SAMPLE], solutions=True)
     return folder / "html", site.build(folder / "source", folder / "html", reference=False)
 
 
@@ -99,6 +107,12 @@ def test_pages_load_nothing_from_elsewhere(pages):
     assert "<math " in text and "Show the code" in text and "BEGIN SOLUTION" not in text
 
 
+def test_home_offers_the_zip_to_learn_alone(pages):
+    home = (pages[0] / "index.html").read_text(encoding="utf-8")
+    link = re.search(r'href="(_downloads/[^"]+/deep-learning\.zip)"', home)
+    assert link and (pages[0] / link[1]).exists() and "Hints come in steps" in home and "LEARN" not in home
+
+
 def requests(log):
     """Return the addresses on the network in a log of Chromium, without those that it asks for by itself."""
     events = json.dumps(log.get("events", []))
@@ -111,7 +125,14 @@ def test_a_browser_asks_nobody(pages, tmp_path):
     if not chromium:
         pytest.skip("no Chromium on this machine")
     page = pages[0] / "lectures/05_gans_and_diffusion.html"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--dump-dom",
+    ]
     command = [chromium, *options, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000"]
     ran = subprocess.run(
         [*command, f"--log-net-log={tmp_path / 'log.json'}", page.as_uri()], capture_output=True, text=True, timeout=120
@@ -134,6 +155,21 @@ def test_slides_hold_every_figure_and_no_code():
     assert sum(slide.count("<img") for slide in made) == pictures
     assert len(re.findall("<h2", "".join(made))) >= 5 and "import numpy" not in "".join(made)
     assert sum("What you should see." in slide and "<img" in slide for slide in made) >= 3
+
+
+def test_a_text_stands_below_its_figure_and_ends_at_the_next_section():
+    figure = nbformat.v4.new_output("display_data", {"image/png": "cG5n"})
+    cells = [
+        nbformat.v4.new_code_cell("draw()", outputs=[figure]),
+        nbformat.v4.new_markdown_cell("It rises.\n\n## 2. Why?\n\n*4 min.*\n\n" + "word " * 200),
+        nbformat.v4.new_code_cell("draw()", outputs=[figure]),
+        nbformat.v4.new_code_cell("print()"),
+        nbformat.v4.new_markdown_cell("**What you should see.** It falls.\n\n### Exercise `f`\n\nWrite it."),
+    ]
+    first, section, second = slides.slides(nbformat.v4.new_notebook(cells=cells))
+    assert "<img" in first and "It rises." in first and "Why?" not in first
+    assert "Why?" in section and section.count("word") == 200
+    assert "It falls." in second and "Exercise" not in second
 
 
 def test_formulas_of_slides_need_no_script():

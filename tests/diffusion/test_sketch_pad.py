@@ -84,6 +84,14 @@ def test_clear_forgets(pad):
     assert pad.strokes == [] and (pad.sketch() == 255).all()
 
 
+def test_a_window_that_opens_later_sees_the_strokes(pad, monkeypatch):
+    drag(pad, (10, 10), (200, 200), (10, 200))
+    drawn = []
+    monkeypatch.setattr(pad.canvas, "stroke_line", lambda *line: drawn.append(line))
+    pad.canvas._handle_frontend_event(pad.canvas, {"event": "client_ready"}, [])
+    assert drawn == [(10, 10, 200, 200), (200, 200, 10, 200)] and len(pad.strokes) == 1
+
+
 def test_error_is_shown(calls):
     def fails(sketch, caption):
         raise ValueError("no such word")

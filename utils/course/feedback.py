@@ -10,12 +10,12 @@ import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+from utils.course import formulas
 from utils.course.exercises import Lecture, graded_cells
 from utils.course.records import Status
 from utils.files import replacing, write_text
 
 import mistune
-from latex2mathml.converter import convert
 from nbgrader.api import Gradebook, SubmittedNotebook
 
 STYLE = """
@@ -29,6 +29,7 @@ section { border-top: 1px solid #bbb; margin-top: 1.5em }
 summary { cursor: pointer }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #eee } pre { background: #262626 } }
 """
+STYLE += formulas.STYLE
 HEAD = '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
 HEAD += '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
 PARTS = re.compile(
@@ -36,7 +37,6 @@ PARTS = re.compile(
 )
 NAMESPACE = "{http://www.w3.org/1998/Math/MathML}m"  # and every element of MathML's begins with an m
 FORBIDDEN = {"href", "style", "class", "id", "src", "actiontype", "{http://www.w3.org/1999/xlink}href"}
-MATH = re.compile(r"\$\$.+?\$\$|\$(?!\s)[^$\n]{1,500}?(?<!\s)\$", re.DOTALL)
 
 
 def mathml(formula: str) -> str:
@@ -44,9 +44,8 @@ def mathml(formula: str) -> str:
 
     latex2mathml lets tags and links of a formula through, so what is more than plain MathML is shown as text as well.
     """
-    block = formula.startswith("$$")
     try:
-        found = str(convert(formula.strip("$").strip(), display="block" if block else "inline"))
+        found = formulas.from_dollars(formula)
         parts = list(ElementTree.fromstring(found).iter())
     except Exception:  # latex2mathml raises errors of many kinds for what a student may have typed
         return html.escape(formula)
@@ -74,14 +73,14 @@ def as_text(text: str) -> str:
 
 def as_page(markdown: str) -> str:
     """Return Markdown of the course's own as HTML, with its formulas as MathML."""
-    formulas: list[str] = []
+    kept: list[str] = []
 
     def keep(match: re.Match[str]) -> str:
-        formulas.append(mathml(match[0]))
-        return f"formula-{len(formulas) - 1}-here"
+        kept.append(mathml(match[0]))
+        return f"formula-{len(kept) - 1}-here"
 
-    page = str(mistune.html(MATH.sub(keep, markdown)))
-    return re.sub(r"formula-(\d+)-here", lambda match: formulas[int(match[1])], page)
+    page = str(mistune.html(formulas.MATH.sub(keep, markdown)))
+    return re.sub(r"formula-(\d+)-here", lambda match: kept[int(match[1])], page)
 
 
 def number(value: float | None) -> str:

@@ -20,7 +20,8 @@ from utils.files import replacing
 import nbformat
 
 HINT = re.compile(r"<details>\s*<summary>\s*Hints?.*?</summary>(.*?)</details>", re.DOTALL | re.IGNORECASE)
-MARKER = re.compile(r"^[ \t]*#+ (BEGIN|END) SOLUTION[ \t]*\n?", re.MULTILINE)
+MARKER = re.compile(r"^[ \t]*(<!-- )?#+ (BEGIN|END) SOLUTION( -->)?[ \t]*\n?", re.MULTILINE)
+QUESTION = "Write your answer first, with a figure or a number of the lecture, and save; then ask again."
 README = """# Deep learning: lectures and assignment, to learn alone
 
 You need Python 3.11, 3.12 or 3.13. Set up once, in this folder (on Windows write `.venv\\Scripts\\` for
@@ -37,11 +38,13 @@ Begin with `try_it.ipynb`: draw a sketch, get a picture. Then lecture 1 in `lect
 `assignment/`. No network is needed from here on.
 
 Replace `# YOUR CODE HERE` and `raise NotImplementedError` by your code. The cell below each exercise tells you at
-once whether it passed and, if not, what was expected. Stuck? Save the notebook, and in a terminal:
+once whether it passed and, if not, what was expected; it runs more checks than it shows, all that there are.
+Stuck? Save the notebook, and in a terminal (JupyterLab has one: File, New, Terminal) in this folder:
 
     .venv/bin/python -m utils.hints lectures/01_neural_networks.ipynb neuron
 
-It shows a hint; asked again, what the solution is made of; then the solution, once you have tried.
+It shows a hint; asked again, what the solution is made of; then the solution, once you have tried. For an exam
+question (`exam_neuron`) it shows, after your answer, a sample answer and what each of its points is given for.
 `exam_cards.csv` has the exam questions for Anki.
 """
 
@@ -61,22 +64,25 @@ def calls(source: str) -> str:
 
 
 def solutions(source: nbformat.NotebookNode, released: nbformat.NotebookNode) -> dict[str, dict[str, str]]:
-    """Return hint, parts, solution and stub of each automatically graded exercise, by name."""
-    stubs = {cell.id: cell.source for cell in released.cells}
-    found, above = {}, ""
+    """Return what `utils.hints` shows of each exercise and exam question, by name, and each test as it is whole."""
+    shown = {cell.id: cell.source for cell in released.cells}
+    found: dict[str, dict[str, str]] = {}
+    above = ""
     for cell in source.cells:
         nbgrader = cell.metadata.get("nbgrader", {})
-        if cell.cell_type == "markdown":
-            above = cell.source
-        elif nbgrader.get("solution") and not nbgrader.get("grade"):
-            hint = HINT.search(above)
+        if nbgrader.get("solution"):
             solution = MARKER.sub("", cell.source)
+            hint, parts = HINT.search(above), calls(solution) if cell.cell_type == "code" else ""
             found[nbgrader["grade_id"]] = {
-                "hint": hint[1].strip() if hint else "",
-                "parts": calls(solution),
+                "hint": hint[1].strip() if hint else "" if parts else QUESTION,
+                "parts": parts,
                 "solution": solution,
-                "stub": stubs[cell.id],
+                "stub": shown[cell.id],
             }
+        elif nbgrader.get("grade"):
+            found[nbgrader["grade_id"].removeprefix("test_")] |= {"test": cell.source, "visible": shown[cell.id]}
+        elif cell.cell_type == "markdown":
+            above = cell.source
     return found
 
 

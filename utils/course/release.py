@@ -36,8 +36,8 @@ Then start JupyterLab and open the notebooks in the folders beside this file:
 
     .venv/bin/jupyter lab
 
-No network is needed from here on. A computer with an NVIDIA GPU can use `environment.yml` instead:
-`conda env create -f environment.yml`.
+No network is needed from here on. With conda instead of the two commands above: `conda env create -f environment.yml`,
+`conda activate deep-learning-course`, `jupyter lab`.
 
 Replace `# YOUR CODE HERE` and `raise NotImplementedError` by your code. The cell below each exercise tells you at once
 whether it passed; more checks of the same rules, with other numbers, run when it is graded. Answer the exam questions

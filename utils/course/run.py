@@ -3,12 +3,12 @@
     python -m utils.course.run                                    every notebook in lectures/ and assignment/
     python -m utils.course.run 'lectures/01*.ipynb' --profile full --jobs 1 --timeout 7200
 
-Under build/run/<profile>/ it writes the executed notebooks, an HTML copy of each, report.json and report.md.
+Under build/run/<profile>/ it writes the executed notebooks, an HTML copy of each that needs no network, and the report
+as index.html, report.md and report.json.
 """
 
 import argparse
 import glob
-import logging
 import os
 import re
 import signal
@@ -20,14 +20,14 @@ import traceback
 import uuid
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from urllib.parse import quote
 
+from utils.course.html_copy import write_html
 from utils.course.run_report import Result, count_points, write_report
 from utils.course.terminal import print_anything
-from utils.files import write_text
 
 import nbformat
 import psutil
-from nbconvert import HTMLExporter
 from tqdm import tqdm
 
 EVERY_NOTEBOOK = ("lectures/*.ipynb", "assignment/*.ipynb")
@@ -134,12 +134,6 @@ def explain(executed: nbformat.NotebookNode | None, source: nbformat.NotebookNod
     return "\n".join(log.strip().splitlines()[-5:])
 
 
-def write_html(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write a copy of `notebook` for the browser."""
-    logging.getLogger("traitlets").setLevel(logging.ERROR)  # else one warning for every image without alt text
-    write_text(path, HTMLExporter().from_notebook_node(notebook)[0])
-
-
 def threads(jobs: int) -> dict[str, str]:
     """Return the settings by which each of `jobs` notebooks gets its share of the cores.
 
@@ -212,6 +206,7 @@ def run_notebook(path: Path, folder: Path, profile: str, jobs: int, timeout: flo
     if executed:
         result.points, result.possible, result.manual = count_points(executed)
         write_html(executed, target.with_suffix(".html"))
+        result.html = quote(target.with_suffix(".html").relative_to(folder).as_posix())
     else:
         _, result.possible, result.manual = count_points(source)
     if result.status != "passed":

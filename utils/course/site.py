@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from utils.course import questions
+from utils.course import learn, questions
 from utils.course.exercises import ASSIGNMENTS, CourseError, nbgrader_config, student_version
 from utils.course.reader import reader_view, revealed
 from utils.course.release import ReleaseError, leaks
@@ -20,6 +20,20 @@ from utils.course.terminal import print_anything
 import nbformat
 
 PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff", "docs/*.md", "docs/*.png", "docs/*.gif")
+
+
+ZIP = "deep-learning.zip"
+ALONE = f"""**Learn alone**, from the first lecture to the last: {{download}}`{ZIP} <{ZIP}>`. Unpack it, and in its
+folder, with Python 3.11, 3.12 or 3.13 (other systems: [set up](docs/platforms.md)), type
+
+```
+python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
+.venv/bin/jupyter lab
+```
+
+The cell below an exercise says at once whether your function passes."""
+HINTS = " Hints come in steps; after a try of your own you can see the solution."
+NO_ZIP = "To work on the exercises, take the notebooks: [set up](docs/platforms.md)."
 
 
 class SiteError(Exception):
@@ -38,8 +52,21 @@ def write_notebook(path: Path, root: Path, source: Path) -> None:
     nbformat.write(view, target)
 
 
-def gather(root: Path, source: Path, notebooks: list[Path], self_checks: bool = True) -> None:
-    """Write everything that Sphinx reads into the empty folder `source`."""
+def gather(
+    root: Path, source: Path, notebooks: list[Path], self_checks: bool = True, solutions: bool | None = None
+) -> None:
+    """Write everything that Sphinx reads into the empty folder `source`.
+
+    Parameters
+    ----------
+    root, source : Path
+    notebooks : list of Path
+        Pages to make.
+    self_checks : bool
+        Show the points to name of the exam questions.
+    solutions : bool, optional
+        Offer the zip to learn alone, with or without packed solutions; None: no zip.
+    """
     shutil.copytree(root / "docs/site", source, ignore=shutil.ignore_patterns("*.toml"))
     for pattern in PAGES:
         for path in root.glob(pattern):
@@ -57,7 +84,11 @@ def gather(root: Path, source: Path, notebooks: list[Path], self_checks: bool = 
     questions.write_pages(root, source, self_checks)
     index = source / "index.md"
     rows = "\n".join(path.relative_to(root).with_suffix("").as_posix() for path in notebooks if path.parent != root)
-    index.write_text(index.read_text(encoding="utf-8").replace("LECTURES", rows), encoding="utf-8")
+    alone = NO_ZIP if solutions is None else ALONE + HINTS * solutions
+    page = index.read_text(encoding="utf-8").replace("LECTURES", rows).replace("LEARN", alone)
+    index.write_text(page, encoding="utf-8")
+    if solutions is not None:
+        shutil.copy(learn.make(root, solutions), source / ZIP)
 
 
 def build(source: Path, target: Path, reference: bool = True) -> list[str]:
@@ -91,6 +122,7 @@ def main() -> None:
     print_anything()
     parser = argparse.ArgumentParser(description="Make the website in build/site.")
     parser.add_argument("--no-self-checks", action="store_true", help="exam questions without the points to name")
+    parser.add_argument("--no-solutions", action="store_true", help="the zip to learn alone without its solutions")
     options = parser.parse_args()
     root = Path.cwd()
     notebooks = [
@@ -102,7 +134,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
     source.parent.mkdir(exist_ok=True)
     try:
-        gather(root, source, notebooks, not options.no_self_checks)
+        gather(root, source, notebooks, not options.no_self_checks, not options.no_solutions)
         warnings = build(source, target)
     except (CourseError, ReleaseError, SiteError, questions.AnchorError) as error:
         sys.exit(f"{error}\nNo website was made.")

@@ -13,6 +13,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from utils.course import formulas
 from utils.course.exercises import nbgrader_config, student_version
 from utils.course.reader import reader_view
 from utils.files import write_text
@@ -22,7 +23,6 @@ from nbconvert.filters.markdown import markdown2html
 
 SHOWN = ("**Predict.**", "**What you should see.**", "**Why it matters.**", "**A common mistake**")
 MOST_WORDS = 110  # of a text on a slide
-FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
@@ -35,6 +35,9 @@ PAGE = """<!DOCTYPE html>
 .reveal img {{ max-height: 420px; max-width: 100%; margin: 0 auto; display: block; }}
 .reveal .small {{ font-size: 0.68em; }}
 .reveal table {{ font-size: 0.7em; }}
+.reveal math {{ font-size: 0.9em; }}
+.reveal math[display="block"] {{ font-size: 0.75em; max-width: 100%; overflow-x: auto; }}
+{style}
 </style></head>
 <body><div class="reveal"><div class="slides">
 {slides}
@@ -45,26 +48,19 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-def formula(found: re.Match[str]) -> str:
-    """Return a formula of Markdown as MathML, which a browser draws without help."""
-    from latex2mathml.converter import convert  # of the group `site`
-
-    return convert(found[1] or found[2], display="block" if found[1] else "inline")
-
-
 def to_html(text: str) -> str:
     """Return Markdown as HTML; a link that leads out of the deck becomes its text."""
     text = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
-    made = str(markdown2html(FORMULA.sub(formula, text)))
+    made = str(markdown2html(formulas.MATH.sub(lambda found: formulas.from_dollars(found[0]), text)))
     made = re.sub(r'<a[^>]*class="anchor-link"[^>]*>.*?</a>', "", made)
     return re.sub(r'<a[^>]*href="(?!https?:)[^>]*>(.*?)</a>', r"\1", made)
 
 
-def shortened(text: str) -> str:
-    """Return the first paragraphs of `text`, not more than MOST_WORDS words unless the first alone has them."""
+def shortened(text: str, words: int = MOST_WORDS, at_least: int = 1) -> str:
+    """Return the first paragraphs of `text` above its next heading: `at_least` so many, else up to `words` words."""
     kept: list[str] = []
-    for paragraph in re.split(r"\n\n+", text.strip()):
-        if kept and len(" ".join([*kept, paragraph]).split()) > MOST_WORDS:
+    for paragraph in re.split(r"\n\n+", re.split(r"\n#{3,} ", text)[0].strip()):
+        if len(kept) >= at_least and len(" ".join([*kept, paragraph]).split()) > words:
             break
         kept.append(paragraph)
     return "\n\n".join(kept)
@@ -76,34 +72,46 @@ def figures(cell: nbformat.NotebookNode) -> list[str]:
     for output in cell.get("outputs", ()):
         if png := output.get("data", {}).get("image/png"):
             alt = html.escape(output.metadata.get("image/png", {}).get("alt", ""), quote=True)
-            found.append(f'<img alt="{alt}" src="data:image/png;base64,{"".join(png.split())}">')
+            found.append(f'<img class="r-stretch" alt="{alt}" src="data:image/png;base64,{"".join(png.split())}">')
     return found
 
 
 def slides(view: nbformat.NotebookNode) -> list[str]:
     """Return the slides of a notebook in the reader's view, each as HTML."""
     made: list[str] = []
-    figure_waits = False
+    free = 0  # words that still fit below the figure on the last slide
+    after_figure = False
     for cell in view.cells:
         if cell.cell_type == "code":
-            for picture in figures(cell):
-                made.append(picture)
-                figure_waits = True
+            if pictures := figures(cell):
+                made += pictures
+                free, after_figure = MOST_WORDS, True
             continue
-        text = cell.source
-        if re.match(r"#{1,2} ", text):
-            if re.match(r"## (Exam questions|The thread|Going further|References|Quiz)", text):
-                continue
-            whole = re.match(r"## (Objectives|Summary)", text)
-            made.append(f'<div class="{"small" if whole else ""}">{to_html(text if whole else shortened(text))}</div>')
-        elif text.startswith(SHOWN):
-            block = f'<div class="small">{to_html(shortened(text))}</div>'
-            if figure_waits and not text.startswith("**Predict"):
-                made[-1] += block
-            else:
-                made.append(block.replace(' class="small"', ""))
-        figure_waits = False
+        for text in re.split(r"\n+(?=## )", cell.source):
+            free = add_text(made, text, free, after_figure)
+            after_figure = False
     return made
+
+
+def add_text(made: list[str], text: str, free: int, after_figure: bool) -> int:
+    """Put a text on a slide of its own, below the last figure, or nowhere; return how many words still fit there."""
+    if re.match(r"#{1,2} ", text):
+        if not re.match(r"## (Exam questions|The thread|Going further|References|Quiz)", text):
+            whole = re.match(r"## (Objectives|Summary)", text)
+            shown = to_html(text if whole else shortened(text, at_least=3))  # title, minutes, what it is about
+            made.append(f'<div class="{"small" if whole else ""}">{shown}</div>')
+        return 0
+    if not text.startswith(SHOWN) and (not after_figure or text.startswith("#")):
+        return free
+    shown = shortened(text) if text.startswith(SHOWN) else shortened(text, MOST_WORDS // 2)
+    words = len(shown.split())
+    if words <= free and not text.startswith("**Predict"):
+        made[-1] += f'<div class="small">{to_html(shown)}</div>'
+        return free - words
+    if text.startswith(SHOWN):
+        made.append(f"<div>{to_html(shown)}</div>")
+        return 0
+    return free
 
 
 def deck(path: Path, root: Path) -> str:
@@ -111,7 +119,9 @@ def deck(path: Path, root: Path) -> str:
     source = nbformat.read(path, as_version=4)
     view = reader_view(source, student_version(source, nbgrader_config(root, root / "build")))
     body = "\n".join(f"<section>{slide}</section>" for slide in slides(view))
-    return PAGE.format(title=html.escape(source.cells[0].source.splitlines()[0].lstrip("# ")), slides=body)
+    return PAGE.format(
+        style=formulas.STYLE, title=html.escape(source.cells[0].source.splitlines()[0].lstrip("# ")), slides=body
+    )
 
 
 def copy_reveal(target: Path) -> None:

@@ -5,6 +5,7 @@ depend on what the browser sends back.
 """
 
 import io
+import itertools
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -105,7 +106,9 @@ class SketchPad:
         self.make_pictures, self.size = make_pictures, size
         self.strokes: list[list[tuple[float, float]]] = []
         self._drawing = False
-        self.canvas = Canvas(width=SIDE, height=SIDE, layout={"border": "1px solid #777777"})
+        self.canvas = Canvas(width=SIDE, height=SIDE, layout={"border": "1px solid #777777", "flex": "0 0 auto"})
+        self._other = Canvas(width=1, height=1)
+        self.canvas.on_client_ready(self._redraw)
         self.canvas.on_mouse_down(self._down)
         self.canvas.on_mouse_move(self._move)
         self.canvas.on_mouse_up(self._up)
@@ -114,15 +117,18 @@ class SketchPad:
         self.canvas.on_touch_move(lambda touches: self._move(*touches[0]))
         self.canvas.on_touch_end(lambda touches: self._up(0, 0))
         self.canvas.on_touch_cancel(lambda touches: self._up(0, 0))
-        self.caption = Text(value=caption, description="Caption:", layout={"width": f"{2 * SIDE}px"})
+        self.caption = Text(
+            value=caption, description="Caption:", layout={"width": f"{2 * SIDE}px", "max_width": "100%"}
+        )
         self.clear_button = Button(description="Clear")
         self.clear_button.on_click(lambda _: self.clear())
         self.make_button = Button(description="Make the picture", button_style="primary")
         self.make_button.on_click(lambda _: self.make())
         self.message = HTML("Draw in the frame with mouse, pen or finger, write a caption, and press the button.")
-        self.result = Image(format="png", layout={"visibility": "hidden"})
+        self.result = Image(format="png", layout={"visibility": "hidden", "max_width": "100%"})
         buttons = HBox([self.make_button, self.clear_button])
-        self.widget = VBox([HBox([self.canvas, self.result]), self.caption, buttons, self.message])
+        pictures = HBox([self.canvas, self.result], layout={"flex_flow": "row wrap"})  # below each other on a phone
+        self.widget = VBox([pictures, self.caption, buttons, self.message])
         self.clear()
 
     def _down(self, x: float, y: float) -> None:
@@ -140,11 +146,19 @@ class SketchPad:
     def clear(self) -> None:
         """Empty the canvas and forget the strokes."""
         self.strokes.clear()
+        self._redraw()
+
+    def _redraw(self) -> None:
+        """Draw everything again, for a window that opened after it was drawn."""
+        self._other.fill_rect(0, 0, 1, 1)  # ipycanvas names a canvas to the window only where it draws on another one
         self.canvas.fill_style = "white"
         self.canvas.fill_rect(0, 0, SIDE, SIDE)
         self.canvas.stroke_style = "black"
         self.canvas.line_width = LINE_WIDTH * SIDE
         self.canvas.line_cap = "round"
+        for stroke in self.strokes:
+            for start, end in itertools.pairwise(stroke):
+                self.canvas.stroke_line(*start, *end)
 
     def sketch(self) -> np.ndarray:
         """Return what was drawn, uint8 (size, size, 3), black on white."""
