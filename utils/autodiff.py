@@ -1,4 +1,4 @@
-"""Gradients on either backend, for the lectures in which gradients are the subject."""
+"""Gradients, and steps down them, on either backend, for the lectures in which they are the subject."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,6 +32,7 @@ def value_and_gradients(loss: Callable[[], Any], variables: Sequence[keras.Varia
         with tf.GradientTape() as tape:
             value = loss()
         gradients = tape.gradient(value, [v.value for v in variables], unconnected_gradients="zero")
+        gradients = map(tf.convert_to_tensor, gradients)  # an embedding's are sparse
     else:
         import jax
 
@@ -41,3 +42,63 @@ def value_and_gradients(loss: Callable[[], Any], variables: Sequence[keras.Varia
 
         value, gradients = jax.value_and_grad(stateless)([v.value for v in variables])
     return float(value), [np.asarray(g) for g in gradients]
+
+
+def make_step(
+    loss: Callable[..., Any],
+    optimizer: keras.Optimizer,
+    variables: Sequence[keras.Variable],
+    others: Sequence[keras.Variable] = (),
+) -> Callable[..., float]:
+    """Compile one step of an optimizer down the gradient of a loss, on TensorFlow or JAX.
+
+    Parameters
+    ----------
+    loss : callable
+        Takes arrays, returns a scalar computed with Keras operations.
+    optimizer : keras.Optimizer
+        One for each step that is made: it keeps the moments of these variables.
+    variables : sequence of keras.Variable
+        What the step changes.
+    others : sequence of keras.Variable
+        What the loss reads besides, and other steps may change.
+
+    Returns
+    -------
+    callable
+        Takes the arrays of `loss`, changes `variables` and returns the loss before the step.
+    """
+    optimizer.build(variables)
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(autograph=False)
+        def step(*arrays: Any) -> Any:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch([v.value for v in variables])
+                value = loss(*arrays)
+            optimizer.apply(tape.gradient(value, [v.value for v in variables]), variables)
+            return value
+
+        return step
+
+    import jax
+
+    @jax.jit
+    def pure(values: list[Any], read: list[Any], state: list[Any], arrays: tuple[Any, ...]) -> Any:
+        def stateless(values: list[Any]) -> Any:
+            mapping = [*zip(variables, values, strict=True), *zip(others, read, strict=True)]
+            with keras.StatelessScope(state_mapping=mapping):
+                return loss(*arrays)
+
+        value, gradients = jax.value_and_grad(stateless)(values)
+        return value, *optimizer.stateless_apply(state, gradients, values)
+
+    def step_on_jax(*arrays: Any) -> Any:
+        now = [[v.value for v in group] for group in (variables, others, optimizer.variables)]
+        value, changed, state = pure(*now, arrays)
+        for v, new in zip([*variables, *optimizer.variables], [*changed, *state], strict=True):
+            v.assign(new)
+        return value
+
+    return step_on_jax

@@ -22,6 +22,14 @@ unused = keras.Variable(1.0)
 value, gradients = autodiff.value_and_gradients(lambda: keras.ops.sum(w ** 3), [w, unused])
 assert isinstance(value, float) and value == -7.0
 assert [g.tolist() for g in gradients] == [[3.0, 12.0], 0.0], gradients
+factor = keras.Variable(2.0)
+loss = lambda x: factor * keras.ops.sum(w * x)
+step = autodiff.make_step(loss, keras.optimizers.SGD(0.5), [w], others=[factor])
+assert float(step(np.array([1.0, 3.0], dtype="float32"))) == -10.0
+assert np.asarray(w).tolist() == [0.0, -5.0] and float(factor) == 2.0
+factor.assign(4.0)  # another step may change what this one only reads
+step(np.array([1.0, 0.0], dtype="float32"))
+assert np.asarray(w).tolist() == [-2.0, -5.0]
 """
 
 

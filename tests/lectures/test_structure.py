@@ -144,6 +144,12 @@ def every_figure_is_read(notebook):
             yield f"the figure of cell {number} is not followed by a text cell that says how to read it"
 
 
+def every_figure_has_alt_text(notebook):
+    for number, output in outputs(notebook):
+        if "image/png" in output.get("data", {}) and not output.metadata.get("image/png", {}).get("alt"):
+            yield f"a figure of cell {number} has no alt text: call `plotting.use_style` and give the figure a title"
+
+
 def exercises_say_what_they_ask(notebook):
     for exercise in notebooks.exercises(notebook):
         unit = "point" if exercise.points == 1 else "points"
@@ -220,7 +226,7 @@ def own_code_is_at_work(notebook):
             at_work |= {argument.value for node in blocks for argument in node.test.args}
         elif is_grade(cell) and not is_solution(cell):
             name = cell.metadata.nbgrader.grade_id.removeprefix("test_")
-            if at_work and name not in at_work:  # notebooks that have no such block yet are left alone
+            if name not in at_work:
                 yield f"no cell after the test of {name} begins with `if checks.passed({name!r}):`"
 
 
@@ -235,6 +241,7 @@ RULES = (
     checked_cells_show_text,
     plain_words,
     every_figure_is_read,
+    every_figure_has_alt_text,
     exercises_say_what_they_ask,
     markers_stand_alone,
     graded_cells_are_whole,
@@ -373,6 +380,7 @@ SPOILS = [
     (plain_words, add(new_markdown_cell("It works!"))),
     (plain_words, add(new_markdown_cell("## \U0001f680 Start"))),
     (every_figure_is_read, lambda nb: nb.cells.append(shown(output_type="display_data", data={"image/png": ""}))),
+    (every_figure_has_alt_text, add(shown(output_type="display_data", data={"image/png": ""}))),
     (exercises_say_what_they_ask, replace("Output", "Result")),
     (markers_stand_alone, replace("<!-- ### END SOLUTION -->", "end <!-- ### END SOLUTION\n-->")),
     (graded_cells_are_whole, lambda nb: notebooks.exercises(nb)[0].test.metadata.nbgrader.update(points=99)),
