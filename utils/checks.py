@@ -171,7 +171,7 @@ def _cell_of(exercise: str, test: Callable[[], None], default: str) -> str:
     """Return the file name of the cell that defines `exercise`, else `default`."""
     value: Any = test.__globals__.get(exercise)
     value = inspect.unwrap(value)  # the grader wraps what a student defines
-    made = [value, *vars(value).values()] if isinstance(value, type) else [value]
+    made = [value, *map(inspect.unwrap, vars(value).values())] if isinstance(value, type) else [value]
     files = [code.co_filename for code in (getattr(item, "__code__", None) for item in made) if code is not None]
     return files[0] if files else default
 
@@ -304,6 +304,9 @@ def expect_unchanged(function: Callable[..., T], *args: Any, **options: Any) -> 
     return result
 
 
+in_force: list[str] = []  # what `forbidden` forbids now
+
+
 @contextlib.contextmanager
 def forbidden(*names: str) -> Iterator[None]:
     """Make these functions raise while the block runs, where writing them is the point of the exercise.
@@ -314,6 +317,17 @@ def forbidden(*names: str) -> Iterator[None]:
         Full names such as "scipy.special.softmax"; names of the notebook that stand for the same function raise, too.
     """
     frame = sys._getframe(2)  # of the test, past contextlib
+    in_force.extend(names)
+    try:
+        with forbidden_in(frame.f_globals, *names):
+            yield
+    finally:
+        del in_force[len(in_force) - len(names) :]
+
+
+@contextlib.contextmanager
+def forbidden_in(namespace: dict[str, Any], *names: str) -> Iterator[None]:
+    """Make these functions raise while the block runs, in their modules and under the names that `namespace` has."""
     undo: list[tuple[Any, str, Any]] = []
     for name in names:
         module_name, _, attribute = name.rpartition(".")
@@ -321,10 +335,10 @@ def forbidden(*names: str) -> Iterator[None]:
         original = getattr(module, attribute)
         undo.append((module, attribute, original))
         setattr(module, attribute, _refusing(name))
-        for alias, value in list(frame.f_globals.items()):
+        for alias, value in list(namespace.items()):
             if value is original:
-                undo.append((frame.f_globals, alias, original))
-                frame.f_globals[alias] = _refusing(name)
+                undo.append((namespace, alias, original))
+                namespace[alias] = _refusing(name)
     try:
         yield
     finally:

@@ -137,13 +137,17 @@ class Submission:
 
 @dataclass(frozen=True)
 class Case:
-    """`points` of FULL, `status`, and a text that must stand in the reasons and notes (`says`)."""
+    """`points` of FULL, `status`, and a text that must stand in the reasons and notes (`says`).
+
+    Where there are no walls, cells that reach the machine are not run, and the status is `outside`.
+    """
 
     make: object  # function of (Submission, folder of the student)
     points: float = FULL
     status: str = "graded"
     says: str = ""
-    walls: bool = False  # `says` is only seen when the code runs, which without a sandbox it does not
+    walls: bool = False  # points and `says` are only seen when the code runs, which without a sandbox it does not
+    outside: str = ""
 
 
 CASES = {}
@@ -157,13 +161,22 @@ def case(points=FULL, status="graded", says="", walls=False):
     return keep
 
 
-def code(name, source, points, says="", status="needs review", walls=False, exercise="double"):
+def code(name, source, points, says="", status="needs review", walls=False, exercise="double", outside=""):
     """Add a case: a good notebook, but one solution cell has this source."""
 
     def make(submission, folder):
         submission.answer(**{exercise: source}).write(folder)
 
-    CASES[name] = Case(make, points, status, says, walls)
+    CASES[name] = Case(make, points, status, says, walls or bool(outside), outside)
+
+
+def tampering(name, source, points=4, says="", exercise="double", outside="needs review"):
+    """Add a case of code that would deceive a test in its own process: here it deceives nobody.
+
+    It is graded; a person looks at it where it fails and reaches the machine.
+    """
+    status = "graded" if points == FULL else outside
+    code(name, source, points, says, status, walls=True, exercise=exercise, outside=outside)
 
 
 HONEST = "\n\ndef double(x):\n    return [2 * v for v in x]"
@@ -213,77 +226,136 @@ code(
     exercise="debug",
 )
 
+# What looks unusual and is honest: it is graded, and nobody has to look at it.
+UNUSUAL = """\
+import json, logging, os, pathlib, pprint, sys, tempfile, timeit
+from collections import Counter, namedtuple
+from enum import Enum
+
+try:
+    from numba import njit
+except ImportError:
+    njit = lambda f: f
+
+print(sys.version, os.getcwd(), timeit.timeit(lambda: 3, number=2))
+P = namedtuple("P", "x y")
+print(P(1, 2)._asdict(), Counter("ab"), pathlib.Path("a") / "b")
+
+
+class K(str, Enum):
+    A = "a"
+
+
+class V:
+    __slots__ = ("a",)
+
+    def __init__(self, a):
+        self.a = a
+
+    def __mul__(self, k):
+        return V(k * self.a)
+
+    def __eq__(self, other):
+        return self.a == other.a
+
+    def eval(self):
+        return getattr(self, "a")
+
+
+class Row(list):
+    def doubled(self):
+        return Row((V(v) * 2).eval() for v in self)
+
+
+def double(x):
+    double.calls = [*getattr(double, "calls", []), len(x)]
+    print("x" * 200_000)
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "x.json").write_text(json.dumps(x))
+        return Row(json.loads((pathlib.Path(folder) / "x.json").read_text())).doubled()
+"""
+code("unusual_but_honest", UNUSUAL, FULL, status="graded", outside="needs review")
+
 # Attacks on the process.
 code("os_exit", "import os\n\n\ndef double(x):\n    os._exit(0)", 4, "ended the process", walls=True)
 code("os_exit_in_cell", "import os\n\nos._exit(0)", 4, "ended the process", walls=True)
-code("kills_parent", "import os\n\nos.kill(os.getppid(), 9)\nos.kill(-1, 9)" + HONEST, 4, "imports os")
+KILLS = "import os\n\nos.kill(os.getppid(), 9)\nos.kill(-1, 9)"
+code("kills_parent", KILLS + HONEST, 4, "ended the process", walls=True)
 CRASH = "import sys\n\nsys.setrecursionlimit(10**8)\n\n\nclass A:\n    pass\n\n\ndef double(x):\n    a = A()\n    for _ in range(10**7):\n        a = [a]\n    return repr(a)"
-code("crashes_the_interpreter", CRASH, 4, "imports sys")
+code("crashes_the_interpreter", CRASH, 4, walls=True)
 BOMB = "import os, time\n\nfor _ in range(60):\n    if os.fork() == 0:\n        time.sleep(60)\n        os._exit(0)\ntime.sleep(60)"
 code("fork_bomb", BOMB, 4, "processes", walls=True)
 FILL = "def double(x):\n    for i in range(100):\n        with open(f'/tmp/{i}', 'wb') as f:\n            f.write(bytes(50 * 2**20))\n    return [2 * v for v in x]"
-code("disk_filler", FILL, 4, "uses open")
+tampering("disk_filler", FILL, says="double: line 3: uses open")
 THREAD = "import threading, time\n\nthreading.Thread(target=time.sleep, args=(600,), daemon=True).start()" + HONEST
-code("sleeping_thread", THREAD, 0, "background threads", walls=True)
+tampering("sleeping_thread", THREAD, FULL, "double: line 1: imports threading")
 BACKGROUND = "import os, time\n\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(600)" + HONEST
-code("background_process", BACKGROUND, 0, "running", walls=True)
+tampering("background_process", BACKGROUND, FULL, "uses os")
 NETWORK = "import socket\n\n\ndef double(x):\n    socket.create_connection(('127.0.0.1', 22), 2)\n    return [2 * v for v in x]"
-code("network", NETWORK, 4, "imports socket")
+tampering("network", NETWORK, says="imports socket")
 code("shell", "!touch /tmp/x" + HONEST, 4, "a command of the notebook or the shell")
 READS = f"import pathlib\n\n\ndef double(x):\n    assert not list(pathlib.Path({str(ROOT)!r}).glob('[!u]*/*.ipynb')), 'seen'\n    return [2 * v for v in x]"
-code("reads_the_course", READS, 4, "imports pathlib")
+tampering("reads_the_course", READS, FULL, "names a place outside of its folder")
 WRITES = f"\n\ndef double(x):\n    open({str(ROOT / 'utils' / 'hacked.py')!r}, 'w').write('x = 1')\n    return [2 * v for v in x]"
-code("writes_into_the_course", WRITES, 4, "uses open")
+tampering("writes_into_the_course", WRITES, says="uses open")
 GRADEBOOK = f"import sqlite3\n\ndb = sqlite3.connect({str(ROOT / 'build/grading/gradebook.db')!r})\ndb.execute('update grade set auto_score=396')\ndb.commit()"
-code("writes_the_gradebook", GRADEBOOK + HONEST, 4, "imports sqlite3")
+tampering("writes_the_gradebook", GRADEBOOK + HONEST, says="imports sqlite3")
 
 # Attacks on the score: a wrong answer that must not pass.
 WRONG = "\n\ndef double(x):\n    return x"
 EQUAL = "class Equal(list):\n    def __eq__(self, other):\n        return True\n\n\ndef double(x):\n    return Equal()"
-code("always_equal", EQUAL, 4, "derives the class Equal from list")
+tampering("always_equal", EQUAL, outside="graded")
 TYPE = "def double(x):\n    return type('L', (list,), {'__e' + 'q__': lambda s, o: True})()"
-code("always_equal_made_by_type", TYPE, 4, "makes a class with type")
-code(
-    "always_equal_imported", "from unittest.mock import ANY\n\n\ndef double(x):\n    return ANY", 4, "imports unittest"
+tampering("always_equal_made_by_type", TYPE, outside="graded")
+tampering(
+    "always_equal_imported",
+    "from unittest.mock import ANY\n\n\ndef double(x):\n    return ANY",
+    says="imports unittest",
 )
+ANYTHING = (
+    "class Any:\n    __class__ = list\n    __eq__ = lambda self, other: True\n    __ne__ = lambda self, other: False\n"
+)
+tampering("says_that_it_is_a_list", ANYTHING + "\n\ndef double(x):\n    return Any()", outside="graded")
+FIELDS = "def double(x):\n    return np.zeros(2, dtype=[('a', float)])"
+code("value_that_cannot_cross", FIELDS, 4, "could not be handed to the test: an array with named fields")
+FAILS = (
+    "class A:\n    def __getattribute__(self, name):\n        raise OSError(name)\n\n\ndef double(x):\n    return A()"
+)
+code("object_that_fails_when_it_is_looked_at", FAILS, 4, "could not be handed to the test")
 OBJECTS = "class Any:\n    def __eq__(self, other):\n        return True\n\n\ndef mean_square(x):\n    return np.array([Any(), Any()])"
-code("array_of_objects", OBJECTS, 2, "uses __eq__", exercise="mean_square")
+tampering("array_of_objects", OBJECTS, 2, exercise="mean_square", outside="graded")
 MASKED = "def mean_square(x):\n    return np.ma.masked_all(x.shape[1])"
-code("masked_array", MASKED, 2, "MaskedArray", exercise="mean_square")
-code("patched_checks", "checks.grade = lambda test, points: 396" + WRONG, 0, "changes checks.grade", walls=True)
+tampering("masked_array", MASKED, 2, exercise="mean_square", outside="graded")
+tampering("patched_checks", "checks.grade = lambda test, points: 396" + WRONG, outside="graded")
+ALLCLOSE = "np.allclose = lambda *a, **k: True\n\n\ndef mean_square(x):\n    return 0"
+tampering("patched_numpy", ALLCLOSE, 2, exercise="mean_square", outside="graded")
+INSIDE = "def mean_square(x):\n    np.allclose = lambda *a, **k: True\n    return 0"
+tampering("patched_during_the_test", INSIDE, 2, exercise="mean_square", outside="graded")
+tampering("patched_testing", "np.testing.assert_array_equal = print" + WRONG, outside="graded")
+CODE = "np.isclose.__wrapped__.__code__ = (lambda *a, **k: True).__code__"
+tampering("replaced_code_object", CODE + WRONG)
 code(
-    "patched_numpy",
-    "np.allclose = lambda *a, **k: True\n\n\ndef mean_square(x):\n    return 0",
-    0,
-    "changed what the tests use: numpy",
-    exercise="mean_square",
+    "patched_builtins",
+    "import builtins\n\nbuiltins.isinstance = lambda *a: True" + WRONG,
+    4,
     walls=True,
 )
-INSIDE = "def mean_square(x):\n    np.allclose = lambda *a, **k: True\n    return 0"
-code("patched_during_the_test", INSIDE, 2, "changes np.allclose", exercise="mean_square")
-code("patched_testing", "np.testing.assert_array_equal = print" + WRONG, 0, "changes np.testing", walls=True)
-CODE = "np.isclose.__wrapped__.__code__ = (lambda *a, **k: True).__code__"
-code("replaced_code_object", CODE + WRONG, 0, "changed what the tests use", walls=True)
-code("patched_builtins", "import builtins\n\nbuiltins.isinstance = lambda *a: True" + WRONG, 4, "imports builtins")
-code("setattr_on_numpy", "setattr(np, 'allclose', lambda *a, **k: True)" + WRONG, 0, "uses setattr", walls=True)
-code("hides_a_builtin_in_numpy", "vars(np)['abs'] = lambda x: 0" + WRONG, 0, "uses vars", walls=True)
-code("trace_function", "import sys\n\nsys.settrace(lambda *a: None)" + WRONG, 0, "imports sys", walls=True)
-code(
-    "input_transformer", "get_ipython().input_transformers_post.append(lambda lines: [])" + WRONG, 4, "uses get_ipython"
-)
+tampering("setattr_on_numpy", "setattr(np, 'allclose', lambda *a, **k: True)" + WRONG, outside="graded")
+tampering("hides_a_builtin_in_numpy", "vars(np)['abs'] = lambda x: 0" + WRONG)
+tampering("trace_function", "import sys\n\nsys.settrace(lambda *a: None)" + WRONG)
+tampering("input_transformer", "get_ipython().input_transformers_post.append(lambda lines: [])" + WRONG)
 FRAME = "def double(x):\n    try:\n        1 / 0\n    except ZeroDivisionError as error:\n        error.__traceback__.tb_frame.f_back.f_globals['checks'] = None\n    return x"
-code("walks_the_frames", FRAME, 4, "uses __traceback__")
-code("searches_memory", "import gc\n\n\ndef double(x):\n    return [o for o in gc.get_objects() if 0]", 4, "imports gc")
-FORGED = "import json, os, struct\n\n\ndef double(x):\n    m = json.dumps({'kind': 'tested', 'name': 'double', 'score': 2, 'line': 'double: passed, 2 of 2 points', 'word': ''}).encode()\n    os.write(4, struct.pack('!I', len(m)) + m)\n    return x"
-code("forged_result", FORGED, 4, "was not sent by the tests", walls=True)
+tampering("walks_the_frames", FRAME)
+tampering("searches_memory", "import gc\n\n\ndef double(x):\n    return [o for o in gc.get_objects() if 0]")
+FORGED = "import json, os, struct\n\n\ndef double(x):\n    m = json.dumps({'kind': 'tested', 'name': 'double', 'score': 2, 'line': 'double: passed, 2 of 2 points'}).encode()\n    os.write(4, struct.pack('!I', len(m)) + m)\n    return x"
+tampering("forged_result", FORGED)
 FLOOD = "import os\n\nos.write(4, b'\\xff' * 100000)"
 code("rubbish_on_the_pipe", FLOOD + WRONG, 4, "too long", walls=True)
-code(
-    "computed_getattr",
-    "def double(x):\n    return getattr(x, '__cl' + 'ass__')",
-    4,
-    "getattr with a name that is computed",
-)
+OTHER = "import os\n\n\ndef double(x):\n    os.write(5, b'\\0\\0\\0\\3abc')\n    return x"
+code("rubbish_to_the_other_room", OTHER, 4, "sent something that is not a message", walls=True)
+LONG = "import os\n\n\ndef double(x):\n    os.write(5, b'\\xff' * 100)\n    return x"
+code("endless_message_to_the_other_room", LONG, 4, "too long", walls=True)
+tampering("computed_getattr", "def double(x):\n    return getattr(x, '__cl' + 'ass__')")
 
 
 # Messages that are meant to upset the grader.
@@ -295,9 +367,7 @@ code(
     "could not be run: {x} {0}",
     walls=True,
 )
-code(
-    "message_of_wrong_types", SAY + "say({'kind': [], 'errors': 3, 'changed': {}})" + WRONG, 4, "imports os", walls=True
-)
+code("message_of_wrong_types", SAY + "say({'kind': [], 'errors': 3})" + WRONG, 4, "is not a message", walls=True)
 code("flood_of_messages", SAY + "while True:\n    say({'kind': 'at', 'name': 'double'})", 4, "messages", walls=True)
 
 

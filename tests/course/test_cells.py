@@ -67,7 +67,7 @@ REVIEWED = {
     "shell_output": ("def double(x):\n    return [len(files) and 2 * v for v in x]", "files = !ls"),
     "helper_in_a_broken_cell": (USES, "def twice(v):\n    return 2 * v\n\n\ndef (:"),
     "helper_in_a_bash_cell": (USES, "%%writefile twice.py\ndef twice(v):\n    return 2 * v"),
-    "reads_a_file": ("from pathlib import Path\n\nHERE = Path('/etc')\n\n\n" + DOUBLE,),
+    "reads_a_file": ("from pathlib import Path\n\nTABLE = open(Path('table.txt')).read()\n\n\n" + DOUBLE,),
     "helper_that_stops": (USES, "open('/no/such/file')\ntwice = (lambda v: 2 * v) if open('/no/such') else None"),
 }
 TYPO = {"typo": ("def double(x):\n    return [twize(v) for v in x]", "def twice(v):\n    return 2 * v")}

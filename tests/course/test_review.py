@@ -1,12 +1,7 @@
 """What the reading of a cell reports and what it lets through."""
 
-import collections
-import fractions
+from utils.course import exercises, review
 
-from utils.course import exercises, guard, review
-
-import numpy as np
-import pandas as pd
 import pytest
 
 DOUBLE = "\n\n\ndef double(x):\n    return [2 * v for v in x]"
@@ -117,15 +112,9 @@ look = getattr
 def f(x, look=getattr):
     return look(x, "a")
 ---
-g = (type,)
----
 if False:
     eval = None
 eval("1")
----
-if False:
-    checks = None
-checks.grade = print
 ---
 class A:
     eval = 3
@@ -145,13 +134,6 @@ np.testing.runstring("x = 1", {})
 ---
 np.testing.measure("x = 1")
 ---
-from abc import ABCMeta
----
-from dataclasses import make_dataclass
----
-r = np.random
-r.default_rng = lambda *a: 3
----
 import timeit
 timeit.timeit("x = 1")
 ---
@@ -166,57 +148,31 @@ import os
 f = os
 ---
 class E(list):
-    def __eq__(self, other):
-        return True
----
-class E(list):
     same = lambda self, other: True
     locals()["x"] = 3
----
-class M:
-    __bool__ = lambda self: True
----
-np._core.x
 ---
 import logging
 logging.os.system("x")
 ---
 getattr(np, "a" + "b")
----
-setattr(np, "allclose", print)
 """
 
 
 @pytest.mark.parametrize("source", HONEST.split("---\n"))
 def test_honest_cells_are_not_reported(source):
-    assert review.suspicious(source + DOUBLE) == []
+    assert review.reaches_machine(source + DOUBLE) == []
 
 
 @pytest.mark.parametrize("source", HOSTILE.split("---\n"))
-def test_cells_that_reach_for_the_tests_are_reported(source):
-    assert review.suspicious(source + DOUBLE) != []
+def test_cells_that_reach_the_machine_are_reported(source):
+    assert review.reaches_machine(source + DOUBLE) != []
 
 
 def test_solutions_of_the_course_are_not_reported():
     for lecture in exercises.read_course().values():
         for exercise in lecture.exercises:
-            assert review.suspicious(lecture.references[exercise.name]) == [], exercise.name
-
-
-def test_values_of_libraries_are_what_they_seem():
-    kinds = [
-        collections.Counter("ab"),
-        collections.deque([1]),
-        fractions.Fraction(1, 2),
-        np.matrix([1]),
-        pd.Series([1]),
-    ]
-    assert [guard.strange(value) for value in [*kinds, {"a": kinds[0]}]] == [None] * 6
-    guard.Guard({})
-    faked = type("ndarray", (), {"__module__": "numpy", "__eq__": lambda self, other: True})
-    assert "ndarray" in guard.strange(faked()) and guard.strange(np.float32(3)) is None
-    assert "MaskedArray" in guard.strange(np.ma.masked_all(3))
+            assert review.reaches_machine(lecture.references[exercise.name]) == [], exercise.name
 
 
 def test_without_walls_files_are_not_touched():
-    assert review.reaches_machine("from pathlib import Path") and not review.reaches_machine("import json")
+    assert review.needs_walls("from pathlib import Path") and not review.needs_walls("import json")

@@ -194,9 +194,12 @@ def imports(source: str) -> list[str]:
     return found
 
 
-def run(source: str, namespace: dict[str, Any]) -> Any:
-    """Execute the source of a cell in `namespace` and return the value of its last expression, or None."""
-    file = f"<cell {next(_numbers)}>"
+def run(source: str, namespace: dict[str, Any], file: str = "") -> Any:
+    """Execute the source of a cell in `namespace` and return the value of its last expression, or None.
+
+    `file` is what tracebacks call the cell.
+    """
+    file = file or f"<cell {next(_numbers)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for messages that quote it
     body = ast.parse(source, file).body
     last = body.pop() if body and isinstance(body[-1], ast.Expr) else None

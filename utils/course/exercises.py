@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from nbgrader.preprocessors import (
 from nbgrader.utils import compute_checksum, is_grade, is_solution
 from traitlets.config import Config, PyFileConfigLoader
 
+FORBIDDEN = re.compile(r"[\"']((?:scipy|sklearn)[a-z_.]*)\.\w+[\"']")  # the module of a full name in a test
 ROOT = Path(__file__).resolve().parents[2]
 ASSIGNMENTS = ("lectures", "assignment")
 # Those of nbgrader's generate_assignment, without headers and without its database.
@@ -169,10 +171,10 @@ def read_course(root: Path = ROOT) -> Course:
 def imported_modules(lectures: list[Lecture]) -> list[str]:
     """Return the modules outside `utils` that set-up and tests import; TensorFlow and Keras first if they need them.
 
-    What only a hidden test imports is on the list as well, so that a student's code is not the first to load it.
+    Those of functions that tests forbid are on the list as well: both rooms import them.
     """
     sources = [source for lecture in lectures for source in (*lecture.setup, *(e.test for e in lecture.exercises))]
-    found = [name for source in sources for name in imports(source)]
+    found = [name for source in sources for name in [*imports(source), *FORBIDDEN.findall(source)]]
     roots = {name.partition(".")[0] for name in found if name != "utils.checks"}
     first = ["tensorflow", "keras"] if roots & {"utils", "keras", "tensorflow"} else []
     first += ["numpy.testing"] if roots & {"utils", "numpy"} else []

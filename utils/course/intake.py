@@ -15,7 +15,7 @@ from utils.course.platforms import read_stamp
 from utils.course.records import ASIDE, ERROR, REVIEW, Job, Status, internal_error
 from utils.course.submissions import File
 
-VERSION = 2  # raise it when grading itself changes: every submission is then graded anew
+VERSION = 3  # raise it when grading itself changes: every submission is then graded anew
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 Versions = list[tuple[File, list[Cell]]]  # what a student handed in for one lecture
 
@@ -136,9 +136,11 @@ def plan(versions: Versions, lecture: Lecture) -> Job:
         names = ", ".join(f.name for f, _ in versions)
         answers.reasons.append(f"{len(digests)} different files for one notebook ({names}); {file.name} was graded")
     for exercise, source in answers.cells:
-        if found := review.suspicious(source):
+        if found := "; ".join(review.reaches_machine(source)):
+            answers.notes.append(f"{exercise or 'a cell that is not graded'}: {found}")
+            why = f"failed where it cannot reach the machine: {found}"  # such as a file of the student's own
             for owner in [exercise] if exercise else sorted(answers.helped):
-                answers.suspicions.setdefault(owner, []).extend(found)
+                answers.doubts.setdefault(owner, []).append(why)
     state = [VERSION, lecture.key, digests, *about(file).values()]
     begun = Status(
         file.student,

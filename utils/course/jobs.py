@@ -2,14 +2,15 @@
 
 import contextlib
 import math
-import secrets
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from utils.course import protocol, review, sandbox, warm
-from utils.course.cells import bound_names
+from utils.course.cells import bound_names, global_names
 from utils.course.exercises import CourseError, Exercise, Lecture
 from utils.course.protocol import Reply
 from utils.course.records import ERROR, GRADED, REVIEW, ExerciseResult, Job, Status
@@ -47,13 +48,23 @@ class MachineError(CourseError):
 
 
 class Child:
-    """The controlling end of a student's process. Everything it receives is untrusted."""
+    """The controlling end of a room. What the answer room sends is untrusted."""
 
-    def __init__(self, zygote: warm.Zygote, room: sandbox.Room, folder: Path, limits: sandbox.Limits):
+    def __init__(
+        self,
+        zygote: warm.Zygote,
+        room: sandbox.Room,
+        folder: Path,
+        limits: sandbox.Limits,
+        peer: socket.socket,
+        tests: bool,
+    ):
         self.room, self.limits, self.messages = room, limits, 0
         self.base: int | None = None  # bytes that the largest process had when it was first seen
         self.frames = protocol.Frames(limits.output)
-        self.supervisor, self.link = zygote.fork(protocol.Enter(str(folder), limits, room.entrance))
+        self.beside: Child | None = None  # the other room, to be watched as well
+        order = protocol.Enter(str(folder), limits, room.entrance, tests)
+        self.supervisor, self.link = zygote.fork(order, peer)
         self.link.settimeout(TICK)
 
     def send(self, order: protocol.Define | protocol.Test) -> None:
@@ -88,24 +99,32 @@ class Child:
                 part = self.link.recv(65536)
             except TimeoutError:
                 self.watch()
+                if self.beside:
+                    self.beside.watch()
                 continue
             except OSError:
                 part = b""
             if not part:
-                if not self.room.alive():
-                    raise MachineError("the sandbox was ended from outside")
+                self.check()
                 raise Stopped(ENDED)
             self.frames.add(part)
+
+    def check(self) -> None:
+        """Raise MachineError if a room does not stand any more: no process inside can end it."""
+        if not self.room.alive() or (self.beside and not self.beside.room.alive()):
+            raise MachineError("the sandbox was ended from outside")
 
     def read(self, data: bytes) -> Reply:
         self.messages += 1
         if self.messages > MESSAGES:
             raise Stopped(f"sent more than {MESSAGES} messages")
         reply = protocol.read_reply(data)
-        if reply.kind == protocol.FAILED and not self.room.alive():
-            raise MachineError("the sandbox was ended from outside")
         if reply.kind == protocol.FAILED:
+            self.check()
             raise Stopped(f"could not be run: {reply.line[:300]}")
+        if reply.kind == protocol.GONE:
+            self.check()
+            raise Stopped(ENDED if reply.line == "ended" else reply.line[:300])
         return reply
 
 
@@ -119,18 +138,12 @@ class Verdict:
     suspicions: list[str] = field(default_factory=list)
 
 
-def judge(reply: Reply, exercise: Exercise, word: str, error: str) -> Verdict:
-    """Turn a child's reply into a Verdict: a value is believed only if it fits what was asked.
+def judge(reply: Reply, exercise: Exercise, error: str) -> Verdict:
+    """Turn the test room's reply into a Verdict.
 
     `error` is how the cell of the exercise ended, "" where it ran through.
     """
     result = Verdict(line=reply.line)
-    if reply.word != word:
-        result.suspicions.append("the result was not sent by the tests")
-        return result
-    if reply.changed:
-        result.suspicions.append(f"changed what the tests use: {', '.join(reply.changed)}")
-    result.suspicions += reply.odd
     start, score = f"{exercise.name}: ", reply.score
     status = reply.line.removeprefix(start).partition(",")[0] if reply.line.startswith(start) else ""
     known = status in ("passed", "failed", "not attempted")
@@ -142,6 +155,8 @@ def judge(reply: Reply, exercise: Exercise, word: str, error: str) -> Verdict:
         result.suspicions.append(f"the test cell gave {score!r} with the line {reply.line[:100]!r}")
         return result
     result.score, result.status = float(score), status
+    if reply.uncrossed and status != "passed":
+        result.suspicions.append(f"has a value that could not be handed to the test: {reply.uncrossed}")
     if error and status != "passed":
         result.line = f"{exercise.name}: failed, 0 of {exercise.points:g} points. Your cell stopped: {error}"
     return result
@@ -200,30 +215,40 @@ class Grader:
         self.verdicts[name] = Verdict(line=line, suspicions=[why])
 
     def attempt(self, cells: Cells, wanted: list[str]) -> None:
-        """Run a child over `cells` and the tests of `wanted`, up to the first cell that stops it."""
+        """Open two rooms, run `cells` in one and the tests of `wanted` in the other, up to the first that stops."""
         folder = self.lecture.path.parent
-        room: sandbox.Room
-        with sandbox.Sandbox(folder, self.limits) if self.isolated else sandbox.OpenRoom(folder, self.limits) as room:
-            child = Child(self.zygote, room, folder, self.limits)
-            with child.link:
-                if (defined := self.define(child, cells)) is not None:
-                    self.test(child, wanted, *defined)
+        ends = socket.socketpair()
+        with contextlib.ExitStack() as stack:
+            for end in ends:
+                stack.enter_context(end)
+            rooms: list[sandbox.Room] = []
+            for _ in ends:
+                room: Any = (sandbox.Sandbox if self.isolated else sandbox.OpenRoom)(folder, self.limits)
+                rooms.append(stack.enter_context(room))
+            answers, tests = (
+                Child(self.zygote, room, folder, self.limits, end, tests=number == 1)
+                for number, (room, end) in enumerate(zip(rooms, ends, strict=True))
+            )
+            tests.beside = answers
+            stack.enter_context(answers.link)
+            stack.enter_context(tests.link)
+            tests.send(protocol.Define(list(self.lecture.setup), []))
+            if (defined := self.define(answers, cells)) is not None:
+                self.test(tests, cells, wanted, defined)
 
     def next(self, child: Child) -> Reply:
         return child.receive(min(time.monotonic() + self.limits.cell, self.end + self.limits.cell))
 
-    def define(self, child: Child, cells: Cells) -> tuple[Reply, int] | None:
-        """Have the child run set-up and `cells`.
-
-        Return what it says at their end and how many processes it has then, None if a cell stopped it.
-        """
+    def define(self, child: Child, cells: Cells) -> Reply | None:
+        """Have the answer room run set-up and `cells`; return what it says at their end, None if a cell stopped it."""
         child.send(protocol.Define(list(self.lecture.setup), cells))
         at: str | None = None  # the cell that runs; None in the set-up
         try:
             while (reply := self.next(child)).kind != protocol.DEFINED:
                 if reply.kind == protocol.AT and reply.name in [name for name, _ in cells]:
                     at = reply.name
-            return reply, child.watch()
+            child.watch()
+            return reply
         except Stopped as stop:
             if at is None:
                 raise CourseError(f"{self.lecture.name}: the set-up cells {stop}") from None
@@ -249,31 +274,25 @@ class Grader:
             for name in ({name for name, _ in cells} & self.by_name.keys() & self.helped) - self.verdicts.keys():
                 self.fail(name, f"needs a cell of yours that {why}")
 
-    def test(self, child: Child, wanted: list[str], defined: Reply, processes: int) -> None:
-        """Have the child test `wanted` and note the verdicts; the tests are sent only now."""
-        why = f"changed what the tests use: {', '.join(defined.changed)}" if defined.changed else ""
-        if not why and processes > 1:
-            why = "left a process running"
-        if why:
-            for name in wanted:
-                self.verdicts[name] = Verdict(line=f"{name}: not tested", suspicions=[why])
-            return
+    def test(self, child: Child, cells: Cells, wanted: list[str], defined: Reply) -> None:
+        """Have the test room test `wanted` and note the verdicts."""
         self.helper_error = self.helper_error or defined.errors.get("", "")
-        word = secrets.token_hex(16)
-        child.send(protocol.Test([(name, self.by_name[name].test) for name in wanted], word))
-        for name in [*wanted, ""]:
+        try:
+            while self.next(child).kind != protocol.DEFINED:
+                pass
+        except Stopped as stop:
+            raise CourseError(f"{self.lecture.name}: the set-up cells {stop}") from None
+        tests = [(name, self.by_name[name].test, sorted(global_names(self.by_name[name].test))) for name in wanted]
+        child.send(protocol.Test(tests, [source for _, source in cells]))
+        for name in wanted:
             try:
-                while (reply := self.next(child)).kind != protocol.TESTED or reply.name != name:
-                    if reply.kind == protocol.TESTED and reply.name in self.verdicts:
-                        self.verdicts[reply.name].suspicions.append("gave more than one result")
+                while (reply := self.next(child)).kind != protocol.TESTED:
+                    pass
             except Stopped as stop:
-                if not self.once_more(f"test {name or wanted[-1]}", str(stop)):
-                    self.fail(name or wanted[-1], str(stop))
-                elif not name:
-                    del self.verdicts[wanted[-1]]
+                if not self.once_more(f"test {name}", str(stop)):
+                    self.fail(name, str(stop))
                 return
-            if name:
-                self.verdicts[name] = judge(reply, self.by_name[name], word, defined.errors.get(name, ""))
+            self.verdicts[name] = judge(reply, self.by_name[name], defined.errors.get(name, ""))
 
 
 def grade(job: Job, setting: Setting) -> Status:
@@ -307,14 +326,14 @@ def grade(job: Job, setting: Setting) -> Status:
 
 
 def without_walls(job: Job) -> Job:
-    """Return the job without the cells that look dangerous: they are not run at all, and a person looks at them."""
+    """Return the job without the cells that reach the machine: they are not run, and a person looks at them."""
     suspicions = {name: list(why) for name, why in job.suspicions.items()}
     kept = []
     for name, source in job.cells:
-        why = review.reaches_machine(source)
+        why = [f"not run without a sandbox: {reason}" for reason in review.needs_walls(source)]
         for owner in [name] if name else job.helped:
             suspicions.setdefault(owner, []).extend(why)
-        if not why and not review.suspicious(source):
+        if not why:
             kept.append((name, source))
     return replace(job, cells=tuple(kept), suspicions=suspicions)
 

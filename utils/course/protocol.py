@@ -1,7 +1,8 @@
-"""What the grader and a student's process say to each other: JSON in frames of known length.
+"""What the grader and the two rooms say to each other: JSON in frames of known length.
 
-Orders go in: `Enter` to the warm process, `Define` and then `Test` to the child that it forks. `Reply` comes out, and
-is not to be trusted: whoever controls the child controls what it sends.
+Orders go in: `Enter` to the warm process, `Define` to the children that it forks, and `Test` to the one that tests.
+`Reply` comes out. That of the answer room is not to be trusted: the student's code runs there. What the rooms say to
+each other is in rooms.py.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 from utils.course.sandbox import Entrance, Limits
 
-SETUP, AT, DEFINED, TESTED, FAILED = "set-up", "at", "defined", "tested", "failed"  # kinds of replies
+SETUP, AT, DEFINED, TESTED, FAILED, GONE = "set-up", "at", "defined", "tested", "failed", "gone"  # kinds of replies
 HEAD = struct.Struct("!I")  # the length of what follows
 
 
@@ -23,16 +24,17 @@ class Enter:
     folder: str
     limits: Limits
     entrance: Entrance
+    tests: bool = False  # it is the room of the tests
 
     @classmethod
     def read(cls, data: bytes) -> "Enter":
         order = json.loads(data)
-        return cls(order["folder"], Limits(**order["limits"]), Entrance(**order["entrance"]))
+        return cls(order["folder"], Limits(**order["limits"]), Entrance(**order["entrance"]), order["tests"])
 
 
 @dataclass(frozen=True)
 class Define:
-    """Run the set-up and then the student's cells, (exercise or "", source) each."""
+    """Run the set-up and then the student's cells, (exercise or "", source) each; none in the room of the tests."""
 
     setup: list[str]
     cells: list[tuple[str, str]]
@@ -40,10 +42,10 @@ class Define:
 
 @dataclass(frozen=True)
 class Test:
-    """Run these test cells, (exercise, source) each, and send `word` with every result."""
+    """Run these test cells, (exercise, source, names that it uses) each; `cells` are the student's, to be quoted."""
 
-    tests: list[tuple[str, str]]
-    word: str
+    tests: list[tuple[str, str, list[str]]]
+    cells: list[str]
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,9 @@ class Reply:
     kind: str
     name: str = ""
     errors: dict[str, str] = field(default_factory=dict)  # of DEFINED: exercise -> how its cell ended
-    changed: list[str] = field(default_factory=list)  # of DEFINED and TESTED: what is not as it was
-    odd: list[str] = field(default_factory=list)  # of TESTED: strange values that the student's functions returned
     score: float | None = None
-    line: str = ""  # of TESTED: the verdict; of FAILED: why
-    word: str = ""
+    line: str = ""  # of TESTED: the verdict; of FAILED and GONE: why
+    uncrossed: str = ""  # of TESTED: why a value could not be handed to the test, "" if all could
 
 
 def encode(message: Enter | Define | Test | Reply) -> bytes:
@@ -113,27 +113,18 @@ def read_reply(data: bytes) -> Reply:
         reply = Reply(**message)
     except (ValueError, RecursionError, TypeError):
         raise ValueError("sent something that is not a message") from None
-    words = (reply.kind, reply.name, reply.line, reply.word)
+    words = (reply.kind, reply.name, reply.line, reply.uncrossed)
     if not (
         all(isinstance(word, str) for word in words)
         and (reply.score is None or type(reply.score) in (int, float))
         and isinstance(reply.errors, dict)
-        and isinstance(reply.changed, list)
-        and isinstance(reply.odd, list)
     ):
         raise ValueError("sent something that is not a message")
     return Reply(
         reply.kind,
         reply.name,
         {name: str(text)[:500] for name, text in reply.errors.items()},
-        texts(reply.changed),
-        texts(reply.odd),
         reply.score,
         reply.line[:1000],
-        reply.word,
+        reply.uncrossed[:300],
     )
-
-
-def texts(value: list[Any]) -> list[str]:
-    """Return a short list of short strings."""
-    return [str(item)[:200] for item in value[:10]]

@@ -60,16 +60,19 @@ class Zygote:
             raise CourseError(self.failure)
         return process, ours
 
-    def fork(self, order: Enter) -> tuple[int, socket.socket]:
-        """Fork a child for `order`; return its supervisor's process id and the socket to talk to it."""
+    def fork(self, order: Enter, peer: socket.socket) -> tuple[int, socket.socket]:
+        """Fork a child for `order`; return its supervisor's process id and the socket to talk to it.
+
+        `peer` is the child's end of the line to the other room.
+        """
         ours, theirs = socket.socketpair()
-        with self.lock, theirs:
+        with self.lock, theirs, peer:
             for _ in range(2):  # without a sandbox a student's process can kill the warm one
                 if self.running is None or self.running[0].poll() is not None:
                     self.running = self.start()
                 process, control = self.running
                 with contextlib.suppress(OSError, ValueError):
-                    socket.send_fds(control, [encode(order)], [theirs.fileno()])
+                    socket.send_fds(control, [encode(order)], [theirs.fileno(), peer.fileno()])
                     return int(control.recv(16)), ours
                 process.wait()
         raise CourseError(f"the warm process ended twice; its messages are in {self.log}")

@@ -2,9 +2,10 @@
 
     python -m utils.course.worker SOCKET MODULE ...
 
-It is started by warm.py and runs no student's code itself. A child joins its sandbox, runs the notebook's set-up and
-the student's solution cells, and only then receives the tests, which it did not hold before. It answers with values in
-JSON. What the answers are worth, and what a child could do to them, is told in docs/grading.md.
+It is started by warm.py and runs no student's code itself. A job has two children, each in a sandbox of its own: the
+answer room runs the notebook's set-up and the student's solution cells, the test room the set-up and the tests. They
+talk to each other by a socket (see rooms.py), and to the grader by another one. What that is worth is told in
+docs/grading.md.
 
 Forking is sound as long as nothing but this thread runs: threads of TensorFlow's pools would be missing in the child,
 and its first parallel operation would wait for them for ever. `main` checks it. utils.runtime starts them (it asks
@@ -12,6 +13,7 @@ TensorFlow for the devices), so whatever belongs to `utils` is imported by the c
 """
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import io
@@ -20,12 +22,12 @@ import re
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from utils.course import cells, sandbox
-from utils.course.guard import Guard
-from utils.course.protocol import AT, DEFINED, FAILED, SETUP, TESTED, Define, Enter, Reply, Test, receive, send
+from utils.course import cells, rooms, sandbox
+from utils.course.protocol import AT, DEFINED, FAILED, GONE, SETUP, TESTED, Define, Enter, Reply, Test, receive, send
 
 FORK_SAFE = {"jemalloc_bg_thd"}  # memory allocator of TensorFlow, has handlers for fork of its own
 
@@ -52,44 +54,68 @@ def display(*values: Any, **options: Any) -> None:
     print(*values, sep="\n")
 
 
-def student(link: socket.socket, limits: sandbox.Limits) -> None:
-    """Do one job in the child: define what the student wrote, then test it."""
+def answer_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits) -> None:
+    """Define what the student wrote, and then compute what the tests ask for."""
     order = Define(**receive(link))
-    output = Output(limits.output // 8)
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__, "display": display}
-        send(link, Reply(SETUP))
-        for source in order.setup:
-            cells.run(source, namespace)
-        guard = Guard(namespace)
+    output, errors_written = Output(limits.output // 8), Output(limits.output // 8)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors_written):
+        namespace = prepared(link, order)
+        before = dict(namespace)
         errors: dict[str, str] = {}
-        for name, source in order.cells:
+        for number, (name, source) in enumerate(order.cells):
             send(link, Reply(AT, name))
             try:
-                cells.run(source, namespace)
+                cells.run(source, namespace, rooms.ANSWER_FILE.format(number))
             except BaseException as error:  # SystemExit and KeyboardInterrupt are students' errors as well
                 errors.setdefault(name, cells.explain(error))
         output.take()
-        send(link, Reply(DEFINED, errors=errors, changed=guard.changes()))
-        tests = Test(**receive(link))  # from here on the hidden tests are in this process
-        for name, source in tests.tests:
+        errors_written.take()
+        send(link, Reply(DEFINED, errors=errors))
+        with contextlib.suppress(rooms.Gone):
+            rooms.AnswerRoom(peer, namespace, before, errors_written).serve_forever()
+
+
+def test_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits) -> None:
+    """Run the tests on what the answer room has defined."""
+    order = Define(**receive(link))
+    output = Output(limits.output // 8)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        namespace = prepared(link, order)
+        send(link, Reply(DEFINED))
+        tests = Test(**receive(link))
+        room = rooms.TestRoom(peer, namespace, tests.cells)
+        for name, source, names in tests.tests:
             send(link, Reply(AT, name))
-            send(link, test(name, source, namespace, guard, output, tests.word))
-        send(link, Reply(TESTED))  # that no second result follows the last one
+            output.take()
+            try:
+                reply = test(name, source, room.namespace_of(names), output)
+                send(link, replace(reply, uncrossed=room.uncrossed))
+            except rooms.Gone as end:
+                send(link, Reply(GONE, name, line=str(end)))
+                return
 
 
-def test(name: str, source: str, namespace: dict[str, Any], guard: Guard, output: Output, word: str) -> Reply:
+def prepared(link: socket.socket, order: Define) -> dict[str, Any]:
+    """Run the set-up cells and return their names."""
+    namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__, "display": display}
+    send(link, Reply(SETUP))
+    for source in order.setup:
+        cells.run(source, namespace)
+    return namespace
+
+
+def test(name: str, source: str, namespace: dict[str, Any], output: Output) -> Reply:
     """Run the test cell of the exercise `name` and return its verdict."""
-    covered, odd = guard.cover(namespace)
-    sys.setrecursionlimit(1000)
     score: float | None = None
     try:
-        value = cells.run(source, covered)
+        value = cells.run(source, namespace)
         score = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
         line = result_line(output.take(), name)
+    except rooms.Gone:
+        raise
     except BaseException as error:
         line = f"the test cell itself stopped: {cells.explain(error)}"
-    return Reply(TESTED, name, changed=guard.changes(), odd=odd[:5], score=score, line=line[:1000], word=word)
+    return Reply(TESTED, name, score=score, line=line[:1000])
 
 
 def result_line(text: str, name: str) -> str:
@@ -109,8 +135,8 @@ def confine(order: Enter) -> None:
     sandbox.limit_resources(order.limits)
 
 
-def keep_only(link: int) -> socket.socket:
-    """Close every file of this process but `link`, which is returned as a socket; 0, 1 and 2 become /dev/null.
+def keep_only(link: int, peer: int) -> tuple[socket.socket, socket.socket]:
+    """Close every file of this process but `link` and `peer`, which are returned as sockets; 0, 1, 2 become /dev/null.
 
     A fork inherits all open files: the socket to the grader (number 3), the warm process's log, sockets of jobs that
     run at the same time. Through any of them a student's code could reach what is not its own.
@@ -118,18 +144,19 @@ def keep_only(link: int) -> socket.socket:
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
-    kept = socket.socket(fileno=os.dup2(link, 4))
-    os.closerange(5, 4096)
+    first, second = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100) for number in (link, peer))
+    kept = tuple(socket.socket(fileno=os.dup2(old, new)) for old, new in ((first, 4), (second, 5)))
+    os.closerange(6, 4096)
     os.close(3)
-    return kept
+    return kept  # type: ignore[return-value]
 
 
-def supervise(order: Enter, descriptor: int, parent: int) -> None:
-    """Fork the process that runs the student's code, wait for it, and tell how it ended."""
+def supervise(order: Enter, descriptors: list[int], parent: int) -> None:
+    """Fork the process that is one of the rooms, and wait for its end."""
     sandbox.end_with_parent(parent)
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    link = keep_only(descriptor)
+    link, peer = keep_only(*descriptors)
     try:
         if order.entrance.namespaces is not None:
             sandbox.join(order.entrance.namespaces)
@@ -144,11 +171,12 @@ def supervise(order: Enter, descriptor: int, parent: int) -> None:
             try:
                 sandbox.end_with_parent(own)
                 confine(order)
-                student(link, order.limits)
+                (test_room if order.tests else answer_room)(link, peer, order.limits)
             except BaseException as error:
                 send(link, Reply(FAILED, line=cells.explain(error)))
         os._exit(0)
     link.close()
+    peer.close()
     with contextlib.suppress(ChildProcessError):
         while True:  # orphans come to us as well
             os.wait()
@@ -181,17 +209,18 @@ def main() -> None:
     control = socket.socket(fileno=3)
     control.send(b"ready")
     while True:
-        data, descriptors, _, _ = socket.recv_fds(control, 65536, 1)
+        data, descriptors, _, _ = socket.recv_fds(control, 65536, 2)
         if not data:
             return
         own = os.getpid()
         child = os.fork()
         if child == 0:
             try:
-                supervise(Enter.read(data), descriptors[0], own)
+                supervise(Enter.read(data), descriptors, own)
             finally:
                 os._exit(1)
-        os.close(descriptors[0])
+        for descriptor in descriptors:
+            os.close(descriptor)
         control.send(str(child).encode())
 
 
