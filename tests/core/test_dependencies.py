@@ -13,7 +13,7 @@ import pytest
 PROJECT = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 GROUPS = PROJECT["optional-dependencies"]
 DISTRIBUTIONS = packages_distributions()
-OWN = {"utils", *(path.stem for path in notebooks.ROOT.glob("tests/**/*.py"))}
+OWN = {"utils", *(path.stem for pattern in ("tests/**/*.py", "scripts/*.py") for path in notebooks.ROOT.glob(pattern))}
 BROUGHT_BY_THE_USER = {"distributed", "diffusers", "torch"}  # for --dask, and for scripts/compare_with_diffusers.py
 
 

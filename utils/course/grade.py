@@ -13,7 +13,6 @@ machine is at fault; tracebacks are then in errors.log.
 import argparse
 import contextlib
 import fcntl
-import hashlib
 import os
 import sys
 import time
@@ -46,24 +45,15 @@ def grade_folder(args: argparse.Namespace) -> tuple[list[Status], int]:
         made.mkdir(parents=True, exist_ok=True)
     files = submissions.collect(args.submissions, args.rules)
     submissions.keep_copies(files, store)
-    planned, rejects = intake.take_in(files, course, log)
+    planned, rejects = intake.take_in(files, course, log, args.deadline)
     for job in planned:
         job.begun.folder = str(args.submissions.resolve())
-        apply_deadline(job.begun, args.deadline)
     limits = setting_of([], args).text
     done = [records.finished(folder, job, limits, args.retry) for job in planned]
     waiting = [job for job, status in zip(planned, done, strict=True) if status is None]
     statuses = [*rejects, *filter(None, done), *run_jobs(waiting, folder, log, args)]
     records.save(args.output / "rejected.json", rejects)
     return sorted(statuses, key=lambda s: (s.student, s.notebook, s.file)), len(waiting)
-
-
-def apply_deadline(begun: Status, deadline: str) -> None:
-    """Mark a submission as late that the platform dates after the deadline; a new deadline is a new result."""
-    time = platforms.read_stamp(begun.handed_in)
-    if deadline and intake.TIME.match(time):
-        begun.deadline, begun.late = deadline, time > deadline
-        begun.key = hashlib.sha256(f"{begun.key} {deadline}".encode()).hexdigest()
 
 
 def setting_of(waiting: list[Job], args: argparse.Namespace) -> jobs.Setting:

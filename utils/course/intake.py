@@ -20,8 +20,10 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 Versions = list[tuple[File, list[Cell]]]  # what a student handed in for one lecture
 
 
-def take_in(files: list[File], course: Course, log: Path) -> tuple[list[Job], list[Status]]:
+def take_in(files: list[File], course: Course, log: Path, deadline: str = "") -> tuple[list[Job], list[Status]]:
     """Return the jobs, and the statuses of the files that nothing can be graded of.
+
+    What the platform dates after the deadline is late.
 
     A fault of this program is no fault of the student's: its traceback goes to `log`, and the other files go on.
     """
@@ -43,10 +45,20 @@ def take_in(files: list[File], course: Course, log: Path) -> tuple[list[Job], li
             work.setdefault((file.student, found), []).append((file, cells))
     for (student, name), versions in work.items():
         try:
-            jobs.append(plan(versions, course[name]))
+            job = plan(versions, course[name])
+            apply_deadline(job.begun, deadline)
+            jobs.append(job)
         except Exception as error:
             rejects.append(internal_error(error, Status(student, name, versions[-1][0].name), log))
     return jobs, rejects
+
+
+def apply_deadline(begun: Status, deadline: str) -> None:
+    """Mark a submission as late that the platform dates after the deadline; a new deadline is a new result."""
+    time = read_stamp(begun.handed_in)
+    if deadline and TIME.match(time):
+        begun.deadline, begun.late = deadline, time > deadline
+        begun.key = hashlib.sha256(f"{begun.key} {deadline}".encode()).hexdigest()
 
 
 def known_name(file: File, course: Course) -> str | None:
