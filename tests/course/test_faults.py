@@ -12,7 +12,7 @@ import zipfile
 
 import corpus
 from test_grade import command, points, run, statuses, write_tables
-from utils.course import class_report, gradebook, intake, jobs, platforms, records, submissions, warm
+from utils.course import class_report, gradebook, intake, jobs, platforms, records, warm, zip_files
 from utils.course.exercises import CourseError
 
 import pytest
@@ -76,7 +76,7 @@ def test_a_bug_in_the_batch_itself_ends_with_2(pair, monkeypatch):
 def test_a_bug_while_a_zip_file_is_read(course, tmp_path, monkeypatch):
     (tmp_path / "in" / "anna").mkdir(parents=True)
     corpus.archive(tmp_path / "in" / "anna" / "work.zip", {corpus.NAME: corpus.Submission(course[1]).text()})
-    monkeypatch.setattr(submissions, "entry_name", lambda info: {}["bug"])
+    monkeypatch.setattr(zip_files, "entry_name", lambda info: {}["bug"])
     code, _, _ = run(course[0], tmp_path / "in", tmp_path / "out")
     (status,) = statuses(tmp_path / "out").values()
     assert code == 2 and status["status"] == records.ERROR and "KeyError: 'bug'" in status["reasons"][0]
@@ -97,7 +97,7 @@ def test_a_damaged_zip_file_is_the_students(course, tmp_path):
             near_the_end = rng.random() < 0.5
             data[rng.randrange(len(data) - 250 if near_the_end else 0, len(data))] = rng.randrange(256)
         (tmp_path / "work.zip").write_bytes(data)
-        for file in submissions.read_zip(str(tmp_path / "work.zip"), platforms.Sender("anna")):
+        for file in zip_files.read_zip(str(tmp_path / "work.zip"), platforms.Sender("anna")):
             assert file.error is None, f"archive {number}: {file.error!r}"
             problems.add(file.problem)
     assert len(problems) > 5
@@ -105,7 +105,7 @@ def test_a_damaged_zip_file_is_the_students(course, tmp_path):
 
 def test_a_zip_file_that_cannot_be_opened(tmp_path):
     (tmp_path / "work.zip").mkdir()
-    (file,) = submissions.read_zip(str(tmp_path / "work.zip"), platforms.Sender("anna"))
+    (file,) = zip_files.read_zip(str(tmp_path / "work.zip"), platforms.Sender("anna"))
     assert file.problem == "cannot be read: Is a directory"
 
 

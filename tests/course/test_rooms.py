@@ -6,6 +6,8 @@ import threading
 
 from utils import checks
 from utils.course import cells, rooms, values
+from utils.course.answer_room import AnswerRoom
+from utils.course.test_room import TestRoom
 
 import numpy as np
 import pytest
@@ -125,7 +127,7 @@ class Written(io.StringIO):
 
 def serve(link, namespace, before):
     try:
-        rooms.AnswerRoom(link, namespace, before, Written()).serve_forever()
+        AnswerRoom(link, namespace, before, Written()).serve_forever()
     except rooms.Gone:
         link.close()
 
@@ -141,7 +143,7 @@ def room():
     cells.run(SETUP, own)
     thread = threading.Thread(target=serve, args=(there, namespace, before))
     thread.start()
-    yield rooms.TestRoom(here, own, [ANSWER])
+    yield TestRoom(here, own, [ANSWER])
     here.close()
     thread.join()
 
@@ -279,7 +281,7 @@ BAD = {
 @pytest.mark.parametrize("message", BAD)
 def test_a_message_that_breaks_a_rule_ends_the_call(message):
     here, there = socket.socketpair()
-    room = rooms.TestRoom(here, {}, [])
+    room = TestRoom(here, {}, [])
     there.sendall(BAD[message])
     with pytest.raises(rooms.Gone):
         room.request(rooms.CALL, (2, (), {}, None))

@@ -7,7 +7,7 @@ import json
 import pathlib
 import random
 
-from utils.course import values
+from utils.course import value_reader, value_writer, values
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,11 @@ class Line:
     def send(self, value, back=False):
         """Send a value to the other side and return what arrives; `back` sends it the other way."""
         sender, self.receiver = self.ends[::-1] if back else self.ends
-        self.message = values.write(sender, "return", value)
+        self.message = value_writer.write(sender, "return", value)
         return self.read(self.message)
 
     def read(self, message):
-        return values.read(self.receiver, message, lambda number, *content: content)[1]
+        return value_reader.read(self.receiver, message, lambda number, *content: content)[1]
 
 
 @pytest.fixture

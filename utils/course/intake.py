@@ -11,9 +11,9 @@ from utils.course import review
 from utils.course.answers import find_answers
 from utils.course.cells import Cell, NotANotebook, bound_names, parse
 from utils.course.exercises import Course, Lecture
+from utils.course.handed_in import File
 from utils.course.platforms import read_stamp
 from utils.course.records import ASIDE, ERROR, REVIEW, Job, Status, internal_error
-from utils.course.submissions import File
 
 VERSION = 3  # raise it when grading itself changes: every submission is then graded anew
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")

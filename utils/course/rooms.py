@@ -6,26 +6,20 @@ comes back, and is compared in the test room. A student's function may call a fu
 While one room waits for an answer, it serves the other.
 """
 
-import builtins
 import contextlib
 import importlib
-import io
-import linecache
 import re
 import socket
 import struct
-import sys
 import threading
 import traceback
 import types
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from utils.course import values
-from utils.course.values import BadMessage, CannotCross, Leaf
-
-import numpy as np
+from utils.course import value_reader, value_writer, values
+from utils.course.remote_gradients import differentiated, leaf_kind, mark, replaced, through
+from utils.course.values import BadMessage, CannotCross
 
 CALL, METHOD, GET, SET, NEXT, PULL, NAMES, FORGET = "call", "method", "get", "set", "next", "pull", "names", "forget"
 QUESTIONS = (CALL, METHOD, GET, SET, NEXT, PULL, NAMES, FORGET)
@@ -57,7 +51,7 @@ class Peer:
 
     def send(self, kind: str, value: Any, *also: Any) -> None:
         """Send a message; what has changed of the objects in `also` goes with it."""
-        data = values.write(self.table, kind, value, also, self.setup)
+        data = value_writer.write(self.table, kind, value, also, self.setup)
         try:
             self.link.sendall(HEAD.pack(len(data)) + data)
         except OSError:
@@ -68,7 +62,7 @@ class Peer:
         if size > values.LIMIT:
             raise Gone("sent a message that is too long")
         try:
-            return values.read(self.table, self.exactly(size), self.proxy, self.named())
+            return value_reader.read(self.table, self.exactly(size), self.proxy, self.named())
         except BadMessage as error:
             raise Gone(str(error)) from None
 
@@ -298,158 +292,6 @@ class Peer:
         return error
 
 
-class AnswerRoom(Peer):
-    """The end of the line in the room that holds what the student has defined."""
-
-    def __init__(self, link: socket.socket, namespace: dict[str, Any], setup: dict[str, Any], errors: io.TextIOBase):
-        super().__init__(link)
-        self.namespace, self.before, self.errors = namespace, setup, errors
-
-    def serve_forever(self) -> None:
-        while True:
-            kind, value = self.receive()
-            if kind in (RETURN, RAISE):
-                raise Gone("answered without a question")
-            self.serve(kind, value)
-            del value
-
-    def named(self) -> Callable[[str, str], Any]:
-        def meaning(module: str, place: str) -> Any:
-            if not module:
-                return self.before[place]
-            found = importlib.import_module(module)
-            return values.resolve(module, place) if place else found
-
-        return meaning
-
-    def on_names(self, *names: str) -> dict[str, Any]:
-        """Return what the student has bound to these names; a name of the set-up or of Python is not the student's."""
-        own = {name: self.namespace[name] for name in names if name in self.namespace and name not in self.before}
-        return {name: value for name, value in own.items() if not isinstance(value, types.ModuleType)}
-
-    def on_forget(self, everything: bool) -> None:
-        """Forget all objects, or those that are values; the answer that follows holds none."""
-        if everything:
-            self.forget()
-        else:
-            self.table.relieve()
-
-    def under(self, settings: Any) -> contextlib.AbstractContextManager[Any]:
-        return self.as_in_the_test(*settings) if settings else contextlib.nullcontext()
-
-    @contextlib.contextmanager
-    def as_in_the_test(self, errstate: Any, forbidden: list[str], changed: dict[str, Any]) -> Iterator[None]:
-        """Run a block under what the test has set: NumPy's errors, forbidden functions, other values of the set-up."""
-        with contextlib.ExitStack() as stack:
-            if errstate:
-                stack.enter_context(np.errstate(**errstate))
-            if forbidden:
-                checks = importlib.import_module("utils.checks")
-                stack.enter_context(checks.forbidden_in(self.namespace, *forbidden))
-            mine = {name: self.namespace[name] for name in changed if name in self.namespace}
-            stack.callback(self.namespace.update, mine)
-            self.namespace.update({name: changed[name] for name in mine})
-            yield
-
-    @contextlib.contextmanager
-    def noting(self, notes: list[Any]) -> Iterator[None]:
-        """Note the warnings of a block and what it writes to standard error, for the test to tell."""
-        if self.busy > 1:
-            yield
-            return
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                yield
-            finally:
-                found = [(w.category.__name__, str(w.message)[:500]) for w in caught[:20]]
-                written = self.errors.take()  # type: ignore[attr-defined]
-                if found or written:
-                    notes += [found, written[:2000]]
-
-
-class TestRoom(Peer):
-    """The end of the line in the room that holds the tests."""
-
-    __test__ = False  # for pytest
-    first = 1
-
-    def __init__(self, link: socket.socket, namespace: dict[str, Any], sources: list[str]):
-        super().__init__(link)
-        self.before, self.globals = dict(namespace), namespace
-        self.uncrossed = ""  # why a value of the present test could not leave the answer room
-        plain = (type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set, np.ndarray)
-        special = {
-            n: v for n, v in namespace.items() if not isinstance(v, plain) and not isinstance(v, types.ModuleType)
-        }
-        own = {
-            n: v for n, v in special.items() if getattr(v, "__module__", "") == "__main__" and not n.startswith("__")
-        }
-        self.setup = {id(value): name for name, value in own.items()}
-        self.lines = []
-        for number, source in enumerate(sources):
-            file = ANSWER_FILE.format(number)
-            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-            self.lines.append(source.count("\n") + 1)
-
-    def namespace_of(self, names: list[str]) -> dict[str, Any]:
-        """Return the globals for a test cell: those of the set-up, and proxies for what the student has added."""
-        self.uncrossed = ""
-        if self.table.objects:
-            self.request(FORGET, (True,))
-            self.forget()
-        wanted = [name for name in names if name not in self.before and not hasattr(builtins, name)]
-        found = self.request(NAMES, tuple(wanted))
-        if not isinstance(found, dict) or not all(name in wanted for name in found):
-            raise Gone("gave names that it was not asked for")
-        self.globals = {**self.before, **found}
-        return self.globals
-
-    def request(self, kind: str, value: Any) -> Any:
-        if not self.busy and self.table.size > values.KEPT and kind != FORGET:
-            self.request(FORGET, (False,))
-            self.table.relieve()
-        return super().request(kind, value)
-
-    def settings(self) -> Any:
-        errstate = np.geterr()
-        checks = sys.modules.get("utils.checks")
-        forbidden = list(checks.in_force) if checks else []
-        before, guarded = self.before, {name.rpartition(".")[2] for name in forbidden}
-        changed = {n: v for n, v in self.globals.items() if n in before and before[n] is not v and n not in guarded}
-        if errstate == USUAL and not forbidden and not changed:
-            return None
-        return (errstate if errstate != USUAL else None, forbidden, changed)
-
-    def note(self, notes: Any) -> None:
-        """Tell here what the student's code has warned of and written to standard error."""
-        if not notes:
-            return
-        found, written = notes
-        for name, text in found:
-            kind = getattr(builtins, str(name), None)
-            if not (isinstance(kind, type) and issubclass(kind, Warning)):
-                kind = type(str(name), (UserWarning,), {})
-            warnings.warn(str(text), kind, stacklevel=2)
-        sys.stderr.write(str(written))
-
-    def placed(self, error: Any, frames: Any) -> BaseException:
-        """Return the error with a traceback through the student's lines, so that a message can quote them."""
-        error = super().placed(error, frames)
-        if type(error).__name__ == "CannotCross":
-            self.uncrossed = str(error)
-        known = [(number, line, str(name)) for number, line, name in frames if 0 <= number < len(self.lines)]
-        known = [(number, line, name) for number, line, name in known if 0 < line <= self.lines[number]]
-        if not known:
-            return error
-        try:
-            walk(known, error)
-        except BaseException as raised:
-            if raised is not error:
-                raise
-        return error
-
-
 def allowed(name: str) -> bool:
     return not name.startswith("_") or name in values.DUNDERS
 
@@ -500,158 +342,3 @@ def student_frames(error: BaseException) -> list[tuple[int, int, str]]:
         if match := ANSWER_NUMBER.fullmatch(frame.f_code.co_filename):
             found.append((int(match[1]), line, frame.f_code.co_qualname[:200]))
     return [*found[: FRAMES // 2], *found[-FRAMES // 2 :]] if len(found) > FRAMES else found
-
-
-def walk(frames: list[tuple[int, int, str]], error: BaseException) -> None:
-    """Raise `error` through a frame for each of `frames`."""
-    step: Callable[[], None] | None = None
-    for number, line, name in reversed(frames):
-        code = compile("raise error" if step is None else "step()", ANSWER_FILE.format(number), "exec")
-        code = code.replace(co_firstlineno=line, co_name=name.rpartition(".")[2], co_qualname=name)
-        step = types.FunctionType(code, {"error": error, "step": step})
-    assert step is not None, "there is at least one frame"
-    step()
-
-
-# Gradients ------------------------------------------------------------------------------------------------------------
-
-
-def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a structure of tuples, lists and dictionaries with `change` applied to everything else in it."""
-    kind = type(value)
-    if kind is tuple or kind is list:
-        return kind([replaced(item, change) for item in value])
-    if kind is dict:
-        return {key: replaced(item, change) for key, item in value.items()}
-    return change(value)
-
-
-def leaf_kind(value: Any) -> str:
-    """Return "tensor" or "variable" for what a gradient may be taken by, "" for anything else."""
-    keras = sys.modules.get("keras")
-    if keras is None or value is None or type(value) in (int, float, bool, str, np.ndarray):
-        return ""
-    if isinstance(value, keras.Variable):
-        return "variable" if value.dtype.startswith(("float", "bfloat")) else ""
-    if keras.backend.backend() == "tensorflow":
-        tensorflow = sys.modules["tensorflow"]
-        return "tensor" if tensorflow.is_tensor(value) and value.dtype.is_floating else ""
-    jax = sys.modules["jax"]
-    return "tensor" if isinstance(value, jax.core.Tracer) else ""
-
-
-def mark(value: Any, sources: list[Any]) -> Any:
-    """Return a Leaf in the place of a tensor or variable, which is added to `sources`; anything else as it is."""
-    kind = leaf_kind(value)
-    if not kind:
-        return value
-    sources.append(value)
-    return Leaf(len(sources) - 1, kind)
-
-
-def tensors_in(value: Any) -> list[Any]:
-    found: list[Any] = []
-    replaced(value, lambda item: found.append(item) if is_tensor(item) else None)
-    return found
-
-
-def is_tensor(value: Any) -> bool:
-    import keras
-
-    return keras.ops.is_tensor(value) and "float" in keras.backend.standardize_dtype(value.dtype)
-
-
-def put_back(value: Any, tensors: Any) -> Any:
-    """Return `value` with its tensors replaced by `tensors`, in order."""
-    new = iter(tensors)
-    return replaced(value, lambda item: next(new) if is_tensor(item) else item)
-
-
-def through(forward: Callable[..., Any], sources: list[Any]) -> Any:
-    """Return the value of a call in the other room as tensors that the backend of this room can differentiate."""
-    import keras
-
-    values = [source.value if leaf_kind(source) == "variable" else source for source in sources]
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tensors = [tf.convert_to_tensor(value) for value in values]
-        result, pull = forward([tensor.numpy() for tensor in tensors])
-        if not (found := tensors_in(result)):
-            return result
-
-        @tf.custom_gradient
-        def known(*inputs: Any) -> Any:
-            def backward(*upstream: Any) -> list[Any]:
-                return [tf.convert_to_tensor(slope) for slope in pull([part.numpy() for part in upstream])]
-
-            return tuple(tf.identity(tensor) for tensor in found), backward
-
-        return put_back(result, known(*tensors))
-    import jax
-
-    box: list[Any] = []
-
-    @jax.custom_vjp
-    def remote(*inputs: Any) -> Any:
-        box[:] = forward([np.asarray(value) for value in inputs])
-        return tuple(tensors_in(box[0]))
-
-    def ahead(*inputs: Any) -> Any:
-        return remote(*inputs), ()
-
-    def back(_: Any, upstream: Any) -> Any:
-        return tuple(jax.numpy.asarray(slope) for slope in box[1]([np.asarray(part) for part in upstream]))
-
-    remote.defvjp(ahead, back)
-    outputs = remote(*values)
-    return put_back(box[0], outputs)
-
-
-def differentiated(
-    function: Callable[..., Any], args: Any, options: Any, leaves: list[Any]
-) -> tuple[Any, Callable[[list[Any]], list[Any]]]:
-    """Call `function` with tensors in the place of the leaves; return its value and what pulls gradients back."""
-    import keras
-
-    kinds, arrays = [kind for kind, _ in leaves], [array for _, array in leaves]
-    variables = {i: keras.Variable(arrays[i]) for i, kind in enumerate(kinds) if kind == "variable"}
-
-    def call(tensors: Any) -> Any:
-        def fill(item: Any) -> Any:
-            return variables.get(item.index, tensors[item.index]) if isinstance(item, Leaf) else item
-
-        filled, named = replaced((args, options), fill)
-        return function(*filled, **named)
-
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tensors = [tf.convert_to_tensor(array) for array in arrays]
-        sources = [variables[i].value if i in variables else tensor for i, tensor in enumerate(tensors)]
-        with tf.GradientTape(persistent=True) as tape:
-            tape.watch(sources)
-            result = call(tensors)
-        found = tensors_in(result)
-
-        def pull(upstream: list[Any]) -> list[Any]:
-            ups = [tf.convert_to_tensor(part) for part in upstream]
-            slopes = tape.gradient(found, sources, ups, unconnected_gradients="zero")
-            return [tf.convert_to_tensor(slope).numpy() for slope in slopes]
-
-        return result, pull
-    import jax
-
-    box: list[Any] = []
-
-    def pure(*tensors: Any) -> Any:
-        mapping = [(variable, tensors[i]) for i, variable in variables.items()]
-        with keras.StatelessScope(state_mapping=mapping):
-            box[:] = [call(tensors)]
-        return tuple(tensors_in(box[0]))
-
-    outputs, pullback = jax.vjp(pure, *[jax.numpy.asarray(array) for array in arrays])
-    result = put_back(box[0], outputs)
-    return result, lambda upstream: [
-        np.asarray(g) for g in pullback(tuple(jax.numpy.asarray(part) for part in upstream))
-    ]

@@ -27,7 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from utils.course import cells, rooms, sandbox
+from utils.course.answer_room import AnswerRoom
 from utils.course.protocol import AT, DEFINED, FAILED, GONE, SETUP, TESTED, Define, Enter, Reply, Test, receive, send
+from utils.course.test_room import TestRoom
 
 FORK_SAFE = {"jemalloc_bg_thd"}  # memory allocator of TensorFlow, has handlers for fork of its own
 
@@ -72,7 +74,7 @@ def answer_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits
         errors_written.take()
         send(link, Reply(DEFINED, errors=errors))
         with contextlib.suppress(rooms.Gone):
-            rooms.AnswerRoom(peer, namespace, before, errors_written).serve_forever()
+            AnswerRoom(peer, namespace, before, errors_written).serve_forever()
 
 
 def test_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits) -> None:
@@ -83,7 +85,7 @@ def test_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits) 
         namespace = prepared(link, order)
         send(link, Reply(DEFINED))
         tests = Test(**receive(link))
-        room = rooms.TestRoom(peer, namespace, tests.cells)
+        room = TestRoom(peer, namespace, tests.cells)
         for name, source, names in tests.tests:
             send(link, Reply(AT, name))
             output.take()
