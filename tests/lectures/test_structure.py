@@ -282,6 +282,15 @@ def sections_predict_and_observe(notebook):
             yield f"{wanted!r} stands in {count} sections, at least 4 wanted"
 
 
+def minutes_add_up(notebook):
+    """The minutes of reading and of exercises in the first cell are the sums of those below."""
+    text = "\n".join(notebooks.prose(notebook)[1:])
+    parts = [re.findall(r"\*(\d+) min reading", text), re.findall(r"points?, (\d+) min\)", text)]
+    stated = re.search(r"(\d+) min reading, (\d+) min exercise", notebook.cells[0].source)
+    if stated and (sums := [sum(map(int, found)) for found in parts]) != [*map(int, stated.groups())]:
+        yield f"the first cell says {stated[0]}s, the sections and exercises add up to {sums}"
+
+
 def closes_with_what_to_keep(notebook):
     titles = " ".join(headings(notebook)).lower()
     yield from (f"no heading says {word!r}" for word in ("summary", "quiz", "exam", "references") if word not in titles)
@@ -306,6 +315,7 @@ def graded_by_test_and_by_person(notebook):
 STYLE_RULES = (
     opens_with_what_it_is,
     sections_predict_and_observe,
+    minutes_add_up,
     closes_with_what_to_keep,
     enough_is_checked,
     graded_by_test_and_by_person,
@@ -398,6 +408,7 @@ SPOILS = [
     ),
     (opens_with_what_it_is, replace("Prerequisite", "Before")),
     (sections_predict_and_observe, replace("**Predict", "**Guess")),
+    (minutes_add_up, replace("points, ", "points, 1")),
     (closes_with_what_to_keep, lambda nb: nb.cells.append(new_markdown_cell("The end."))),
     (enough_is_checked, lambda nb: [cell.metadata.update(tags=[]) for cell in nb.cells]),
     (graded_by_test_and_by_person, lambda nb: nb.update(cells=notebooks.code_cells(nb))),
