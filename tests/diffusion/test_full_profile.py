@@ -66,7 +66,8 @@ from utils.diffusion.sampling import SamplingSettings
 
 
 def stand_in(branch):
-    diffusion = load_stable_diffusion(64, pretrained=False)
+    diffusion = load_stable_diffusion(64, pretrained=False, parts=("unet", "text_encoder", "image_encoder", "decoder"))
+    diffusion.tokenizer = WordTokenizer(["red", "blue"], 77)  # CLIP's vocabulary would have to be downloaded
     public = build_controlnet(diffusion.part("unet"), HINT_WIDTHS)
     return SketchToImage(diffusion, public, SamplingSettings(guidance=7.5), at_once=4)
 
