@@ -91,7 +91,7 @@ SMALLER = {
 def test_the_notebook_in_full_on_a_stand_in(tmp_path):
     """Stable Diffusion's architecture with random weights, 64 pixels, 40 pairs, 2 updates.
 
-    Needs more than 20 GB of memory: on 23 GB, beside other work, its kernel was killed before the end.
+    Needs more than 22 GB of memory: with 21.7 GB its kernel was killed before the end.
     """
     some = [emoji.make_pair(emoji.load_drawings()[20 * i], np.random.default_rng(i), size=64) for i in range(40)]
     folder, checkpoints = emoji.write_pairs(tmp_path / "pairs", some), tmp_path / "branch"
