@@ -75,9 +75,9 @@ PINS = uv pip compile --quiet --no-header --no-annotate --universal --python-ver
 pins: $(INSTALLED)  ## compile pyproject.toml to exact versions: requirements.txt has all but CUDA, requirements/ a group a file
 	pip install --quiet uv
 	mkdir -p build
-	$(PINS) --extra student --extra instructor --extra dev --output-file build/pins.txt
+	$(PINS) --extra student --extra instructor --extra cluster --extra dev --output-file build/pins.txt
 	(echo '-e .'; cat build/pins.txt) > requirements.txt
-	for group in student instructor dev site app gpu; do \
+	for group in student instructor cluster dev site app gpu; do \
 	  $(PINS) --extra $$group --constraint build/pins.txt --output-file build/$$group.txt && \
 	  (echo '-e .'; cat build/$$group.txt) > requirements/$$group.txt || exit 1; done
 

@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((notebooks.ROOT / "pyproject.toml").read_text(encoding="
 GROUPS = PROJECT["optional-dependencies"]
 DISTRIBUTIONS = packages_distributions()
 OWN = {"utils", *(path.stem for pattern in ("tests/**/*.py", "scripts/*.py") for path in notebooks.ROOT.glob(pattern))}
-BROUGHT_BY_THE_USER = {"distributed", "diffusers", "torch"}  # for --dask, and for scripts/compare_with_diffusers.py
+BROUGHT_BY_THE_USER = {"diffusers", "torch"}  # for scripts/compare_with_diffusers.py
 
 
 def canonical(requirement):
@@ -52,8 +52,8 @@ def of_files(*patterns):
     ("patterns", "groups"),
     [
         (["utils/*.py", "utils/diffusion/**/*.py"], ["student"]),
-        (["utils/course/*.py"], ["student", "instructor", "site"]),
-        (["tests/**/*.py"], ["student", "instructor", "dev"]),
+        (["utils/course/*.py"], ["student", "instructor", "cluster", "site"]),
+        (["tests/**/*.py"], ["student", "instructor", "cluster", "dev"]),
         (["scripts/*.py"], ["student", "instructor", "dev"]),
     ],
 )

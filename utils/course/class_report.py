@@ -88,24 +88,29 @@ def by_student(rows: list[Row], told: Mapping[str, Sequence[str]] | None = None)
 
     `told` holds notes by student; who is only there has handed in nothing that could be graded.
     """
-    told = told or {}
-    notebooks = sorted({row.notebook for row in rows})
-    best = {name: max(possible(rows, student, name) for student in {r.student for r in rows}) for name in notebooks}
+    told, parts = told or {}, by_notebook(rows)
+    best: dict[str, float] = {}
+    for (_, notebook), own in parts.items():
+        best[notebook] = max(best.get(notebook, 0.0), sum(row.points for row in own))
     found: list[Line] = []
     for student in sorted({row.student for row in rows} | set(told)):
-        own = [row for row in rows if row.student == student]
         line: dict[str, str | float] = {"student": student}
-        for notebook in notebooks:
-            scores = [row.score - row.penalty for row in own if row.notebook == notebook]
+        for notebook in sorted(best):
+            scores = [row.score - row.penalty for row in parts.get((student, notebook), ())]
             line |= {notebook: sum(scores) if scores else "", f"maximum of {notebook}": best[notebook]}
+        own = [row for notebook in sorted(best) for row in parts.get((student, notebook), ())]
         line |= {"total": sum(row.score - row.penalty for row in own), "maximum": sum(best.values())}
         line |= {"waiting": sum(bool(row.waiting) for row in own), "note": "; ".join(told.get(student, ()))}
         found.append(line)
     return found
 
 
-def possible(rows: list[Row], student: str, notebook: str) -> float:
-    return sum(row.points for row in rows if (row.student, row.notebook) == (student, notebook))
+def by_notebook(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Return the rows of each student's notebook, by student and notebook."""
+    found: dict[tuple[str, str], list[Row]] = collections.defaultdict(list)
+    for row in rows:
+        found[row.student, row.notebook].append(row)
+    return dict(found)
 
 
 def student_notes(statuses: list[Status]) -> dict[str, list[str]]:
@@ -249,8 +254,9 @@ def upload_lines(rows: list[Row], statuses: list[Status]) -> dict[str, list[Line
     found: dict[str, list[Line]] = collections.defaultdict(list)
     notebooks = sorted({s.notebook for s in statuses if s.platform == "Canvas"})
     canvas: dict[str, dict[str, str | float]] = {}
+    parts = by_notebook(rows)
     for s in statuses:
-        own = [row for row in rows if (row.student, row.notebook) == (s.student, s.notebook)]
+        own = parts.get((s.student, s.notebook), [])
         score: str | float = "" if any(row.waiting for row in own) else sum(row.score - row.penalty for row in own)
         most = sum(row.points for row in own)
         if s.platform == "Moodle":

@@ -1,11 +1,16 @@
 """The course as grading sees it: its lectures, their exercises and questions, and the student version of a notebook."""
 
+import contextlib
 import copy
 import hashlib
 import json
+import os
+import platform
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +171,28 @@ def read_course(root: Path = ROOT) -> Course:
         raise CourseError(f"No notebook in {' or '.join(ASSIGNMENTS)} of {root}; run from the course's folder.")
     lectures = [read_lecture(path, config) for path in paths]
     return {lecture.name: lecture for lecture in lectures if lecture.exercises or lecture.questions}
+
+
+@cache
+def fingerprint(root: Path) -> dict[str, str]:
+    """Return what marks may depend on besides the submission, by part: code, notebooks in `root`, versions."""
+
+    def digest(files: Iterable[Path], *more: str) -> str:
+        parts = [*more, *(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
+
+    beside = (path for folder in ASSIGNMENTS for path in sorted((root / folder).rglob("[!._]*.*")))
+    found = {
+        "utils": digest(sorted((ROOT / "utils").rglob("*.py"))),
+        "notebooks": digest([], *(f"{name} {lecture.key}" for name, lecture in read_course(root).items())),
+        "files beside the notebooks": digest(path for path in beside if path.suffix != ".ipynb" and path.is_file()),
+        "python": platform.python_version().rpartition(".")[0],
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+    }
+    for package in ("tensorflow", "keras", "jax", "numpy", "scipy", "scikit-learn"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def imported_modules(lectures: list[Lecture]) -> list[str]:

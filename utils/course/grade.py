@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import fcntl
 import os
+import re
 import sys
 import time
 import traceback
@@ -22,8 +23,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from utils.course import class_report, gradebook, intake, jobs, platforms, records, sandbox, submissions, warm
-from utils.course.exercises import ROOT, CourseError, read_course
+from utils.course import class_report, cluster, gradebook, intake, jobs, platforms, records, sandbox, submissions, warm
+from utils.course.exercises import ROOT, CourseError, fingerprint, read_course
 from utils.course.records import ASIDE, ERROR, GRADED, Job, Status
 from utils.course.terminal import print_anything
 from utils.files import write_text
@@ -58,7 +59,11 @@ def grade_folder(args: argparse.Namespace) -> tuple[list[Status], int]:
 
 def setting_of(waiting: list[Job], args: argparse.Namespace) -> jobs.Setting:
     names = tuple(sorted({job.begun.notebook for job in waiting}))
-    return jobs.Setting(args.course, names, args.output / "warm.log", args.limits, not args.no_sandbox)
+    setting = jobs.Setting(args.course, names, args.output / "warm.log", args.limits, not args.no_sandbox)
+    if not (args.dask and waiting):
+        return setting
+    course = Path() if args.course == ROOT else args.course  # a worker's checkout may lie elsewhere
+    return replace(setting, course=course, log=None, fingerprint=fingerprint(args.course))
 
 
 def check_references(waiting: list[Job], setting: jobs.Setting, executor: Executor) -> tuple[list[Job], list[Status]]:
@@ -69,7 +74,7 @@ def check_references(waiting: list[Job], setting: jobs.Setting, executor: Execut
     tuple of list and list
         The jobs that can be graded on this machine, and the statuses of the others.
     """
-    course = read_course(setting.course)
+    course = read_course(ROOT / setting.course)
     futures = {name: executor.submit(jobs.grade, intake.reference(course[name]), setting) for name in setting.lectures}
     problems = {name: intake.problem_of_reference(future.result()) for name, future in futures.items()}
     bad = [job for job in waiting if problems[job.begun.notebook]]
@@ -79,8 +84,11 @@ def check_references(waiting: list[Job], setting: jobs.Setting, executor: Execut
 
 def run_jobs(waiting: list[Job], folder: Path, log: Path, args: argparse.Namespace) -> list[Status]:
     """Do the jobs and write a status file after each; return their statuses. A job that failed is tried again later."""
+    if not waiting:
+        return []
     setting = setting_of(waiting, args)
-    with engine(args) as executor, tqdm(total=len(waiting), unit="notebook", disable=not waiting) as bar:
+    engine = cluster.workers(args.dask, setting) if args.dask else ThreadPoolExecutor(args.jobs)
+    with engine as executor, tqdm(total=len(waiting), unit="notebook") as bar:
         waiting, found = check_references(waiting, setting, executor)
         futures = {executor.submit(jobs.grade, job, setting): job for job in waiting}
         try:
@@ -96,17 +104,6 @@ def run_jobs(waiting: list[Job], folder: Path, log: Path, args: argparse.Namespa
                 future.cancel()
     warm.close_all()
     return found
-
-
-def engine(args: argparse.Namespace) -> Executor:
-    """Return the executor: threads, each of which waits for one job at a time, or Dask's workers."""
-    if args.dask is None:
-        return ThreadPoolExecutor(args.jobs)
-    try:
-        from distributed import Client
-    except ImportError:
-        raise CourseError("--dask needs Dask's scheduler: pip install distributed") from None
-    return Client(args.dask).get_executor(pure=False)
 
 
 @contextlib.contextmanager
@@ -140,25 +137,14 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if args.jobs < 1 or args.seconds <= 0 or args.memory < 1:
         parser.error("--jobs, --seconds and --memory take a number above zero")
+    if args.dask and not re.fullmatch(r"\w+://\S+:\d+", args.dask):
+        parser.error(f"--dask is an address such as tcp://host:8786, got {args.dask}")
     args.deadline = platforms.read_stamp(args.deadline)
     if args.deadline and not intake.TIME.match(args.deadline):
         parser.error(f"--deadline is a time such as 2026-11-02T23:59, got {args.deadline}")
     args.limits = sandbox.Limits(cell=args.seconds, job=10 * args.seconds, memory=args.memory * 2**20)
     args.output, args.course = args.output.resolve(), args.course.resolve()
     return args
-
-
-def check_sandbox(course: Path) -> None:
-    """Make one sandbox and give it back; CourseError with what to do if that fails."""
-    try:
-        with sandbox.Sandbox(course / "lectures", sandbox.Limits()):
-            return
-    except sandbox.NoSandbox as error:
-        raise CourseError(
-            f"Grading runs students' code, and needs bubblewrap to shut it in. {error}\n"
-            "Where that cannot be had, use a container or a machine of its own, and add --no-sandbox "
-            "(make grade SANDBOX=no): students' code then runs with your own rights."
-        ) from None
 
 
 def earlier(statuses: list[Status], args: argparse.Namespace) -> list[Status]:
@@ -174,8 +160,8 @@ def earlier(statuses: list[Status], args: argparse.Namespace) -> list[Status]:
 def batch(args: argparse.Namespace) -> int:
     """Grade, report, merge; return the exit status."""
     start = time.monotonic()
-    if not args.no_sandbox:
-        check_sandbox(args.course)
+    if not (args.no_sandbox or args.dask):
+        jobs.check_sandbox(args.course)
     roster = platforms.read_roster(args.roster) if args.roster else platforms.Roster()
     args.rules = submissions.Rules(roster, platforms.read_pattern(args.pattern) if args.pattern else None)
     with only_one(args.output):

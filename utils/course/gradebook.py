@@ -10,6 +10,7 @@ import copy
 import json
 import os
 import re
+import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator
@@ -29,9 +30,12 @@ from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader.api import Comment, Grade, Gradebook, MissingEntry, SubmittedNotebook
 from nbgrader.plugins import LateSubmissionPlugin
 from nbgrader.utils import compute_checksum, is_grade, is_solution
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import NullPool
 from traitlets.config import Config
 
+LOCK = 0x6E6267  # a number of our own, for PostgreSQL's advisory locks
 FOR_GRADER = "for-grader"  # tag of cells that the feedback does not show
 LIVE = (  # where an answer could become more than text in the browser of whoever grades it
     (re.compile(r"<(?=[A-Za-z/!?])"), "&lt;"),
@@ -64,15 +68,50 @@ def open_gradebook(config: Config) -> Iterator[Gradebook]:
     if scripts not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([scripts, os.environ.get("PATH", "")])
     warnings.filterwarnings("ignore", "Object of type .* not in session")  # nbgrader under SQLAlchemy 2
+    shown = address(config)
     try:
-        with Gradebook(config.CourseDirectory.db_url, config.CourseDirectory.course_id) as book:
-            yield book
+        with alone(config.CourseDirectory.db_url):
+            with Gradebook(config.CourseDirectory.db_url, config.CourseDirectory.course_id) as book:
+                yield book
     except DBAPIError as error:
+        why = " ".join(str(error.orig).split())  # PostgreSQL writes several lines
+        advice = "Look whether the server runs"
+        if shown.startswith("sqlite"):
+            advice = "If another program has it open (Formgrader in JupyterLab, a database viewer), close it there"
         raise CourseError(
-            f"The gradebook {config.CourseDirectory.db_url} cannot be used: {error.orig}. If another program has it "
-            "open (Formgrader in JupyterLab, a database viewer), close it there and run this command again: no result "
-            "is lost."
+            f"The gradebook {shown} cannot be used: {why}. {advice} and run this command again: no result is lost."
         ) from error
+
+
+def address(config: Config) -> str:
+    """Return the database's address without its password; CourseError if it is none or its driver is missing."""
+    try:
+        return create_engine(config.CourseDirectory.db_url).url.render_as_string(hide_password=True)
+    except ModuleNotFoundError as error:
+        raise CourseError(
+            f"The gradebook needs the driver {error.name}: pip install -r requirements/cluster.txt"
+        ) from None
+    except ArgumentError:
+        raise CourseError(
+            "GRADEBOOK is a database's address, such as sqlite:////home/me/course.db or "
+            f"postgresql+psycopg://user@host/course, got {config.CourseDirectory.db_url!r}"
+        ) from None
+
+
+@contextlib.contextmanager
+def alone(url: str) -> Iterator[None]:
+    """Wait until no other batch, on whatever machine, uses the same PostgreSQL database; SQLite locks its own file.
+
+    nbgrader looks whether a row is there and then adds it: two batches that do so at once would both add it.
+    """
+    if make_url(url).get_backend_name() != "postgresql":
+        yield
+        return
+    with create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+        if not connection.scalar(text(f"select pg_try_advisory_lock({LOCK})")):
+            print("Another batch uses the gradebook; waiting for its end.", file=sys.stderr, flush=True)
+            connection.execute(text(f"select pg_advisory_lock({LOCK})"))
+        yield  # the server takes the lock back when the connection ends, however that comes about
 
 
 def settings(course: Path, output: Path) -> Config:
@@ -142,7 +181,7 @@ def submitted_notebook(book: Gradebook, lecture: Lecture, status: Status) -> Sub
     for cell in row.notebook.solution_cells:
         if cell.id not in commented:
             book.db.add(Comment(cell_id=cell.id, notebook=row))
-    book.db.commit()
+    reload(book)
     return book.find_submission_notebook(notebook, assignment, student)
 
 
@@ -156,7 +195,12 @@ def merge_lateness(book: Gradebook, row: SubmittedNotebook, status: Status, conf
     plugin = LateSubmissionPlugin(config=config)
     penalty = plugin.late_submission_penalty(status.student, row.score, late) if late else 0
     row.late_submission_penalty = max(0.0, min(float(penalty or 0), row.score))
-    book.db.commit()
+
+
+def reload(book: Gradebook) -> None:
+    """Have what is read next come from the database with all that was written, sums included; `merge` commits."""
+    book.db.flush()
+    book.db.expire_all()
 
 
 def as_time(text: str) -> datetime | None:
@@ -184,7 +228,7 @@ def merge_one(book: Gradebook, lecture: Lecture, status: Status) -> None:
     for exercise in lecture.exercises:
         why = status.exercises[exercise.name].suspicions
         comments[exercise.name].auto_comment = f"Needs a review: {'; '.join(why)}" if why else None
-    book.db.commit()
+    reload(book)
 
 
 def merge(statuses: list[Status], course: Course, output: Path) -> int:
@@ -202,13 +246,14 @@ def merge(statuses: list[Status], course: Course, output: Path) -> int:
             add_lecture(book, course[name])
         for status in statuses:
             lecture = course[status.notebook]
-            mark = json.dumps([str(config.CourseDirectory.db_url), status.student, status.notebook])
+            mark = json.dumps([address(config), status.student, status.notebook])
             if merged.get(mark) == status.key and known(book, lecture, status.student):
                 continue
             write_autograded(lecture, status, output)
             merge_one(book, lecture, status)
             row = book.find_submission_notebook(lecture.path.stem, lecture.assignment, status.student)
             merge_lateness(book, row, status, config)
+            book.db.commit()  # one for each notebook: a disk takes its time for every one
             merged[mark], new = status.key, new + 1
     write_text(marks, json.dumps(merged))
     return new

@@ -11,7 +11,7 @@ from typing import Any
 
 from utils.course import protocol, review, sandbox, warm
 from utils.course.cells import bound_names, global_names
-from utils.course.exercises import CourseError, Exercise, Lecture
+from utils.course.exercises import ROOT, CourseError, Exercise, Lecture, fingerprint
 from utils.course.protocol import Reply
 from utils.course.records import ERROR, GRADED, REVIEW, ExerciseResult, Job, Status
 
@@ -24,11 +24,12 @@ Cells = list[tuple[str, str]]  # (exercise or "" for other cells, source)
 class Setting:
     """What the jobs of a batch share: where they work, and under which limits."""
 
-    course: Path
+    course: Path  # absolute, or beside the `utils` of the process that does a job
     lectures: tuple[str, ...]
-    log: Path  # of the warm process
+    log: Path | None  # of the warm process; None: in a temporary folder
     limits: sandbox.Limits
     isolated: bool
+    fingerprint: dict[str, str] = field(default_factory=dict)  # what a worker's course must have
 
     @property
     def text(self) -> str:
@@ -37,6 +38,8 @@ class Setting:
 
 
 ENDED = "ended the process that ran it"
+SAME = "Check out the same commit there, install its requirements.txt and start the worker again"
+AGAIN = "What was graded is kept: run the command again."
 
 
 class Stopped(Exception):
@@ -87,14 +90,16 @@ class Child:
 
     def receive(self, end: float) -> Reply:
         """Return the next message, waiting until the time `end` of time.monotonic; Stopped if none comes."""
+        late = False  # looked at before the last read: a machine that stood still has its answers waiting
         while True:
             try:
                 if (data := self.frames.next()) is not None:
                     return self.read(data)
             except ValueError as error:
                 raise Stopped(str(error)) from None
-            if time.monotonic() > end:
+            if late:
                 raise Stopped(f"gave no result within {self.limits.cell:g} s")
+            late = time.monotonic() > end
             try:
                 part = self.link.recv(65536)
             except TimeoutError:
@@ -295,9 +300,43 @@ class Grader:
             self.verdicts[name] = judge(reply, self.by_name[name], defined.errors.get(name, ""))
 
 
+def other_version(setting: Setting) -> str:
+    """Return how the course of this process differs from the one that the batch is for, "" if it does not."""
+    own = fingerprint(ROOT / setting.course) if setting.fingerprint else {}
+    others = [
+        f"{what} {own.get(what)}, wanted {has}" for what, has in setting.fingerprint.items() if own.get(what) != has
+    ]
+    return f"has another version of the course: {'; '.join(others)}. {SAME}" if others else ""
+
+
+def check_sandbox(course: Path) -> None:
+    """Make one sandbox and give it back; CourseError with what to do if that fails."""
+    try:
+        with sandbox.Sandbox(course / "lectures", sandbox.Limits()):
+            return
+    except sandbox.NoSandbox as error:
+        raise CourseError(
+            f"Grading runs students' code, and needs bubblewrap to shut it in. {error}\n"
+            "Where that cannot be had, use a container or a machine of its own, and add --no-sandbox "
+            "(make grade SANDBOX=no): students' code then runs with your own rights."
+        ) from None
+
+
+def problem_here(setting: Setting) -> str:
+    """Return what keeps this process from doing jobs of a batch, "" if nothing does: a Dask worker is asked first."""
+    try:
+        if setting.isolated:
+            check_sandbox(ROOT / setting.course)
+        return other_version(setting)
+    except CourseError as error:
+        return f"cannot grade: {error}"
+
+
 def grade(job: Job, setting: Setting) -> Status:
     """Do one job and return its status. Runs in any process; its arguments and its result are plain values."""
-    course, zygote = warm.this_process((setting.course, setting.lectures, setting.log))
+    if problem := other_version(setting):
+        return replace(job.begun, status=ERROR, reasons=[f"{socket.gethostname()} {problem}"], key="")
+    course, zygote = warm.this_process((ROOT / setting.course, setting.lectures, setting.log))
     lecture, start = course[job.begun.notebook], time.monotonic()
     cells, limits = list(job.cells), setting.text
     if not setting.isolated:

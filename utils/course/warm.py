@@ -13,7 +13,7 @@ from utils.course.exercises import ROOT, Course, CourseError, imported_modules, 
 from utils.course.protocol import Enter, encode
 
 KEEP = ("PATH", "LANG", "LC_ALL", "KERAS_BACKEND", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "HOME")
-Place = tuple[Path, tuple[str, ...], Path]  # the course's folder, names of lectures, the warm process's log
+Place = tuple[Path, tuple[str, ...], Path | None]  # the course's folder, names of lectures, the warm process's log
 _made: dict[Place, "tuple[Course, Zygote]"] = {}
 _lock = threading.Lock()
 
@@ -21,12 +21,13 @@ _lock = threading.Lock()
 class Zygote:
     """The warm process that forks the jobs; shared by the threads of this process, started again when it ended."""
 
-    def __init__(self, modules: list[str], log: Path):
-        self.modules, self.log, self.lock = modules, log, threading.Lock()
+    def __init__(self, modules: list[str], log: Path | None):
         self.running: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self.failure = ""
         # Keras reads and writes its settings in a folder of its own: the user's must not decide about points.
-        self.keras = tempfile.TemporaryDirectory(prefix="keras-")
+        self.folder = tempfile.TemporaryDirectory(prefix="grading-")
+        self.modules, self.lock = modules, threading.Lock()
+        self.log = log or Path(self.folder.name, "warm.log")
 
     def environment(self) -> dict[str, str]:
         """Return the variables of the warm process: no secrets of the instructor's, one thread for each library."""
@@ -34,7 +35,7 @@ class Zygote:
         kept |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1")
         path = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
         kept |= {"PYTHONPATH": os.pathsep.join(path), "MPLBACKEND": "agg", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        return kept | {"KERAS_HOME": self.keras.name}
+        return kept | {"KERAS_HOME": self.folder.name}
 
     def start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         """Start the process and wait until it has imported everything; CourseError if it cannot."""
@@ -85,7 +86,7 @@ class Zygote:
                 process.terminate()
                 process.wait()
                 self.running = None
-            self.keras.cleanup()
+            self.folder.cleanup()
 
 
 def this_process(place: Place) -> tuple[Course, Zygote]:
