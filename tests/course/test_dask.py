@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 SLOWLY = "import time\n\n\ndef double(x):\n    time.sleep(0.2)\n    return {}"  # each test calls it twice
-SILENT = 5  # seconds after which the scheduler gives a worker up that says nothing; 300 if not set
+SILENT = 20  # seconds after which the scheduler gives a worker up that says nothing; 300 if not set
 
 
 class Cluster:

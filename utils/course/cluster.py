@@ -2,8 +2,9 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, Executor
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future
 from typing import Any
 
 from utils.course import jobs
@@ -12,11 +13,41 @@ from utils.course.exercises import CourseError
 PATIENCE = 15  # seconds to wait for the scheduler, and for its first worker
 
 
+def parcel(call: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+    """Return a function that does `call(*arguments)` where it arrives, and needs nothing of the course to arrive.
+
+    Importing the course takes seconds. The thread that opens the parcel spends them; the one in which a worker receives
+    it goes on answering the scheduler, which would give a silent worker up.
+    """
+    data = pickle.dumps((call, arguments))
+
+    def opened() -> Any:  # a function inside another one travels as code, not as a name to import
+        import pickle
+
+        call, arguments = pickle.loads(data)
+        return call(*arguments)
+
+    return opened
+
+
+class Workers(Executor):
+    """Dask's workers as an executor."""
+
+    def __init__(self, client: Any):
+        self.executor = client.get_executor(pure=False)
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        return self.executor.submit(parcel(call, *arguments), **options)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.executor.shutdown(wait)
+
+
 @contextlib.contextmanager
 def workers(address: str, setting: jobs.Setting) -> Iterator[Executor]:
     """Give an executor that has Dask's workers do the jobs.
 
-    A job whose worker is lost is given to another one. What ends well is a status, as plain values, in this process.
+    A job whose worker is lost is given to another one. What comes back is a status, as plain values.
 
     Raises
     ------
@@ -38,7 +69,7 @@ def workers(address: str, setting: jobs.Setting) -> Iterator[Executor]:
     try:
         with client:
             check(client, address, setting)
-            with client.get_executor(pure=False) as executor:
+            with Workers(client) as executor:
                 yield executor
     except CancelledError:
         raise CourseError(f"The Dask scheduler at {address} was lost. {jobs.AGAIN}") from None
@@ -52,16 +83,20 @@ def check(client: Any, address: str, setting: jobs.Setting) -> None:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
         raise CourseError(f"The Dask scheduler at {address} has no worker. Start one: dask worker {address}") from None
-    found = client.run(jobs.problem_here, setting, on_error="return")
-    bad = [
-        f"Worker {worker} {problem if isinstance(problem, str) else said(problem)}"
-        for worker, problem in found.items()
-        if problem
-    ]
-    if bad:
-        raise CourseError("\n".join([*sorted(bad), "Nothing was graded."]))
+    question = parcel(jobs.problem_here, setting)
 
+    async def ask() -> Any:
+        import asyncio
 
-def said(error: Exception) -> str:
-    """Return what a worker's error means: it comes from a checkout that lacks what this one asks for."""
-    return f"has another version of the course, or none: {type(error).__name__}: {error}. {jobs.SAME}"
+        return await asyncio.to_thread(question)
+
+    problems = []
+    for worker, answer in client.run(ask, on_error="return").items():
+        if isinstance(answer, OSError):
+            continue  # lost meanwhile
+        if isinstance(answer, Exception):  # its checkout lacks what this one asks for
+            answer = f"has another version of the course, or none: {type(answer).__name__}: {answer}. {jobs.SAME}"
+        if answer:
+            problems.append(f"Worker {worker} {answer}")
+    if problems:
+        raise CourseError("\n".join([*sorted(problems), "Nothing was graded."]))

@@ -336,7 +336,8 @@ def grade(job: Job, setting: Setting) -> Status:
     """Do one job and return its status. Runs in any process; its arguments and its result are plain values."""
     if problem := other_version(setting):
         return replace(job.begun, status=ERROR, reasons=[f"{socket.gethostname()} {problem}"], key="")
-    course, zygote = warm.this_process((ROOT / setting.course, setting.lectures, setting.log))
+    lectures = () if setting.fingerprint else setting.lectures  # a worker outlives the batch
+    course, zygote = warm.this_process((ROOT / setting.course, lectures, setting.log))
     lecture, start = course[job.begun.notebook], time.monotonic()
     cells, limits = list(job.cells), setting.text
     if not setting.isolated:

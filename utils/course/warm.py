@@ -13,7 +13,8 @@ from utils.course.exercises import ROOT, Course, CourseError, imported_modules, 
 from utils.course.protocol import Enter, encode
 
 KEEP = ("PATH", "LANG", "LC_ALL", "KERAS_BACKEND", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "HOME")
-Place = tuple[Path, tuple[str, ...], Path | None]  # the course's folder, names of lectures, the warm process's log
+# The course's folder; names of the lectures that the warm process is for, () for all; its log.
+Place = tuple[Path, tuple[str, ...], Path | None]
 _made: dict[Place, "tuple[Course, Zygote]"] = {}
 _lock = threading.Lock()
 
@@ -97,7 +98,8 @@ def this_process(place: Place) -> tuple[Course, Zygote]:
     with _lock:
         if place not in _made:
             course = read_course(place[0])
-            _made[place] = course, Zygote(imported_modules([course[name] for name in place[1]]), place[2])
+            lectures = [course[name] for name in place[1] or course]
+            _made[place] = course, Zygote(imported_modules(lectures), place[2])
         return _made[place]
 
 
