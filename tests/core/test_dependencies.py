@@ -54,7 +54,7 @@ def of_files(*patterns):
         (["utils/*.py", "utils/diffusion/**/*.py"], ["student"]),
         (["utils/course/*.py"], ["student", "instructor", "cluster", "site"]),
         (["tests/**/*.py"], ["student", "instructor", "cluster", "dev"]),
-        (["scripts/*.py"], ["student", "instructor", "dev"]),
+        (["scripts/*.py"], ["student", "instructor", "cluster", "dev"]),
     ],
 )
 def test_modules_import_what_is_declared(patterns, groups):
