@@ -1,7 +1,8 @@
 """Honest notebooks as students hand them in: every kind is right, for the sample course of corpus.py.
 
-All get full points. `CODE` (honest.txt) holds what stands in cells, `SHAPES` what editors and platforms make of the file. `WAITS` are honest as well, but
-need something that only the student's machine has: a person looks, and no answer ends as a silent 0.
+All get full points. `CODE` (honest.txt) holds what stands in cells, `SHAPES` what editors and platforms make of the
+file. `WAITS` are honest as well, but need something that only the student's machine has: a person looks, and no answer
+ends as a silent 0.
 """
 
 import copy
@@ -161,9 +162,8 @@ def solutions_that_need_each_other_in_another_order(s):
     cell = s.cell("mean_square")
     s.cells.remove(cell)
     s.cells.insert(3, cell)
-    s.answer(
-        double="SCALE = mean_square(np.array([[2.0], [2.0]]))[0] / 2\n\n\ndef double(x):\n    return [int(SCALE) * v for v in x]"
-    )
+    scale = "SCALE = int(mean_square(np.array([[2.0], [2.0]]))[0] / 2)"
+    s.answer(double=f"{scale}\n\n\ndef double(x):\n    return [SCALE * v for v in x]")
 
 
 @shape
