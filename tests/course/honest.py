@@ -337,6 +337,21 @@ def answer_in_words_split(s):
 STUB_WORDS = "YOUR ANSWER HERE (double-click this cell to edit it)"
 
 
+class Solved(corpus.Submission):
+    """Any notebook of the course with these answers, {id: source}, as an editor or a platform saves it."""
+
+    def __init__(self, handed_out, answers, editor):
+        self.notebook = copy.deepcopy(handed_out)
+        self.answer(**answers)
+        editor(self)
+
+
+EDITORS = [
+    *(by_colab, by_vs_code, by_pycharm, by_kaggle, by_deepnote, by_jupytext, by_an_old_jupyter, folded_and_hidden),
+    *(by_colab_with_every_id_lost, cells_without_what_the_format_demands, slides_and_comments),
+]
+
+
 def write(handed_out, folder):
     """Write one student for each kind into `folder`; return the names of those who must get full points, and others."""
     kinds = {**CODE, **WAITS}

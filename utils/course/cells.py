@@ -11,7 +11,7 @@ import symtable
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count
 from typing import Any
 
@@ -151,6 +151,7 @@ def changed_names(statement: ast.stmt) -> Iterator[str]:
         yield from filter(None, map(root_name, places))
 
 
+@lru_cache(maxsize=8192)
 def bound_names(source: str) -> frozenset[str]:
     """Return the names that the statements of a cell bind at its top level; none if it does not parse."""
     return frozenset(name for statement in statements(source) for name in statement_names(statement))

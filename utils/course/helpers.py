@@ -5,6 +5,7 @@ import builtins
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from utils.course.cells import Cell, bound_names, changed_names, global_names, statement_names, statements
 from utils.course.exercises import Lecture
@@ -38,19 +39,22 @@ class Solution:
     places: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Taken:
-    """A statement of a cell that is not graded, which a solution needs: what it binds and changes, and what it uses."""
+    """A statement of a cell that is not graded: where it stands, what it binds and changes, and what it uses."""
 
     place: int
     statement: ast.stmt
     binds: frozenset[str]
     changes: frozenset[str]
-    uses: frozenset[str]
 
-    @property
+    @cached_property
     def source(self) -> str:
         return ast.unparse(self.statement)
+
+    @cached_property
+    def uses(self) -> set[str]:
+        return global_names(self.source)
 
 
 def add_cells(cells: list[Cell], lecture: Lecture, solved: dict[str, Solution], answers: Answers) -> None:
@@ -76,7 +80,7 @@ def add_cells(cells: list[Cell], lecture: Lecture, solved: dict[str, Solution], 
         if isinstance(n, ast.Name)
     }
     taken = needed_statements(beside, set().union(*needs.values()), known, used)
-    reached = {name: reach(wanted, taken) for name, wanted in needs.items()}
+    reached = {name: reach(wanted, taken, known) for name, wanted in needs.items()}
     note_needs(reached, taken, beside, answers)
     note_changed_setup(beside, lecture, solved, answers)
     answers.in_order = between_solutions(taken, solved, reached)
@@ -112,22 +116,29 @@ def needed_statements(beside: dict[int, Cell], needed: set[str], known: frozense
     A module of which a solution uses the name may be complete only by an import in another cell, `import a.b`.
     """
     found = [
-        Taken(place, statement, frozenset(statement_names(statement)), frozenset(changed_names(statement)), frozenset())
+        Taken(place, statement, frozenset(statement_names(statement)), frozenset(changed_names(statement)))
         for place, cell in beside.items()
         if not cell.grade_id
         for statement in statements(cell.source)
     ]
-    needed, size = set(needed), -1
-    taken: list[Taken] = []
-    while size != len(needed):  # until a definition that stands lower down needs no more names
-        size, taken = len(needed), []
-        for one in reversed(found):
-            star = "*" in one.binds and needed.difference(*(other.binds for other in found))
-            if needed & (one.binds | one.changes) or star or everywhere(one.statement, used | needed):
-                uses = global_names(one.source) - known
-                taken.append(Taken(one.place, one.statement, one.binds, one.changes, frozenset(uses)))
-                needed |= uses
-    return taken[::-1]
+    by_name: dict[str, list[int]] = {}
+    for number, one in enumerate(found):
+        for name in one.binds | one.changes:
+            by_name.setdefault(name, []).append(number)
+    taken: set[int] = set()
+    left, seen = list(needed), set(needed)
+    while left:
+        for number in set(by_name.get(left.pop(), ())) - taken:
+            taken.add(number)
+            more = found[number].uses - known - seen
+            left += more
+            seen |= more
+    star = bool(seen - by_name.keys())  # names that no statement binds may come from an `import *`
+    return [
+        one
+        for number, one in enumerate(found)
+        if number in taken or (star and "*" in one.binds) or everywhere(one.statement, used | seen)
+    ]
 
 
 def everywhere(statement: ast.stmt, used: set[str]) -> bool:
@@ -138,13 +149,18 @@ def everywhere(statement: ast.stmt, used: set[str]) -> bool:
     return any("." in part.name and not part.asname and part.name.partition(".")[0] in used for part in parts)
 
 
-def reach(needs: set[str], taken: list[Taken]) -> set[str]:
+def reach(needs: set[str], taken: list[Taken], known: frozenset[str]) -> set[str]:
     """Return the names that a solution needs, also by way of the statements that are taken."""
-    reached: set[str] = set()
-    more = set(needs)
-    while more:
-        reached |= more
-        more = set().union(*(one.uses for one in taken if one.binds & more)) - reached
+    uses: dict[str, list[Taken]] = {}
+    for one in taken:
+        for name in one.binds:
+            uses.setdefault(name, []).append(one)
+    reached, left = set(needs), list(needs)
+    while left:
+        for one in uses.pop(left.pop(), ()):
+            more = one.uses - known - reached
+            reached |= more
+            left += more
     return reached
 
 
@@ -152,14 +168,14 @@ def note_needs(reached: dict[str, set[str]], taken: list[Taken], beside: dict[in
     """Note which exercises use what was taken, and send those to a review that use what could not be taken."""
     bound = set().union(*(one.binds for one in taken))
     star = "*" in bound
-    text = "\n".join(cell.written for cell in beside.values())
+    words = {word for cell in beside.values() for word in re.findall(r"\w+", cell.written)}
     commands = list(dict.fromkeys(command for cell in beside.values() for command in cell.commands))
     for exercise, names in reached.items():
         if names & bound or (names and star):
             answers.helped.add(exercise)
         doubts = answers.doubts.setdefault(exercise, [])
         open_names = sorted(names - bound)
-        if lost := [name for name in open_names if not star and re.search(rf"\b{re.escape(name)}\b", text)]:
+        if lost := [name for name in open_names if not star and name in words]:
             doubts.append(f"uses {', '.join(lost)}, from a cell that is not graded, in a form that is not taken over")
         if shown := [name for name in open_names if OUTPUTS.fullmatch(name)]:
             doubts.append(f"uses {', '.join(shown)}, which is what another cell has shown")
@@ -207,7 +223,7 @@ def late_statements(taken: list[Taken], solutions: set[str]) -> list[Taken]:
     late, found = set(solutions), []
     for one in taken:
         runs_later = isinstance(one.statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
-        if global_names(one.source) & late and not runs_later:
+        if one.uses & late and not runs_later:
             late |= one.binds
             found.append(one)
     return found
