@@ -250,6 +250,24 @@ def test_nothing_is_missing(tmp_path):
     assert "archive of a kind" in problems["anna"]
 
 
+@pytest.mark.parametrize("folder", ["carl", MOODLE.format("Carl_3"), "13-3 - Carl - Nov 2, 2026 100 PM"])
+def test_somebody_without_a_notebook_in_an_export_is_told(folder, tmp_path):
+    others = [name.replace("Carl", "Ann").replace("carl", "ann").replace("3", "4") for name in [folder]]
+    write(
+        tmp_path,
+        {
+            "class.zip": {
+                f"{folder}/essay.pdf": b"x",
+                f"{others[0]}/01.ipynb": NB,
+                "bert/01.ipynb": NB,
+                "__MACOSX/._x": b"",
+            }
+        },
+    )
+    problems = {file.student.lower(): file.problem for file in submissions.collect(tmp_path) if file.problem}
+    assert problems == {"carl": "holds no notebook (a file that ends in .ipynb)"}
+
+
 def test_a_roster_decides(tmp_path):
     roster = tmp_path / "class.csv"
     roster.write_text(

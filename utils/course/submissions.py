@@ -76,6 +76,11 @@ def put_aside(files: list[File]) -> list[File]:
     for file in files:  # such as what was typed into the platform's text field, beside the notebook
         if file.problem == NO_NOTEBOOK and file.student in have:
             file.problem, file.aside, file.name = "", True, file.name or "a folder without a notebook"
+    known = {file.student for file in files if not file.aside}
+    for file in reversed(files):  # of somebody in an export who has handed in nothing else
+        if file.aside and file.sender.export and file.student and file.student not in known:
+            files = [*files, replace(file, name="", aside=False, problem=NO_NOTEBOOK, notes=[])]
+            known.add(file.student)
     first = {file.student: file for file in reversed(files) if not file.aside and file.student}
     others: dict[str, list[str]] = {}
     for file in files:

@@ -23,6 +23,7 @@ from utils.course.handed_in import (
     TOTAL_LIMIT,
     File,
     Rules,
+    hidden,
     holds_a_class,
     ignored,
     is_zip,
@@ -162,7 +163,8 @@ def owners_in(entries: list[zipfile.ZipInfo], shown: str, rules: Rules) -> dict[
     holding = {part[0] for part in parts if len(part) > 1 and part[-1].lower().endswith((*NOTEBOOK, ".zip"))}
     if not known and (len(holding) < 2 or holding <= set(ASSIGNMENTS)):
         return {}
-    return {name: known.get(name) or Sender(student_name(name), export=shown) for name in {*holding, *known}}
+    folders = {part[0] for part in parts if len(part) > 1 and not hidden(part[0])}
+    return {name: known.get(name) or Sender(student_name(name), export=shown) for name in {*folders, *known}}
 
 
 def read_entry(
