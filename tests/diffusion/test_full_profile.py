@@ -79,7 +79,7 @@ SMALLER = {
     "size=512": "size=64",
     "updates=10_000": "updates=2",
     "warmup_updates=500": "warmup_updates=0",
-    "look_every=500": "look_every=1",
+    "look_every=500": "look_every=2",
     "sampling_steps=20": "sampling_steps=2",
     "evaluated=128": "evaluated=4",
     'folder="assignment/pairs"': "folder={folder!r}",
