@@ -192,7 +192,7 @@ def cached_batches(examples: dict[str, np.ndarray], batch_size: int, seed: int) 
     digest = hashlib.sha256(str(count).encode())
     for name in sorted(examples):
         digest.update(name.encode() + np.ascontiguousarray(examples[name][rows]).tobytes())
-    batches.fingerprint = digest.hexdigest()  # type: ignore[attr-defined]
+    batches.fingerprint = digest.hexdigest()[:16]  # type: ignore[attr-defined]
     return batches
 
 

@@ -80,7 +80,7 @@ class Pairs:
             digest.update(f"{caption}\n".encode())
         for i in np.unique(np.linspace(0, len(self) - 1, CONTENTS).astype(int)) if len(self) else ():
             digest.update(Path(self.images[i]).read_bytes() + Path(self.sketches[i]).read_bytes())
-        return digest.hexdigest()
+        return digest.hexdigest()[:16]
 
 
 # Reading and checking -------------------------------------------------------------------------------------------------
