@@ -1,7 +1,7 @@
 # Two commands on a fresh machine (Debian or Ubuntu with make and Python 3.11 to 3.13): make run, make test.
 # While you work: make quick.
 #   make run NOTEBOOKS='lectures/01*.ipynb' PROFILE=full JOBS=1 TIMEOUT=7200
-#   make grade SUBMISSIONS=folder SANDBOX=no GRADEBOOK=postgresql://...
+#   make grade SUBMISSIONS=folder SANDBOX=no GRADEBOOK=postgresql://... OPTIONS='--roster class.csv'
 #   make ... PYTHON=python3.12   makes .venv with that interpreter;  make ... GPU=1   adds CUDA to it
 PROFILE ?= fast
 JOBS ?= 2
@@ -63,7 +63,7 @@ $(SITE): $(INSTALLED) requirements/site.txt
 
 grade: $(INSTALLED)  ## grade a class: SUBMISSIONS=folder/<student>/<notebook>.ipynb; report in build/grading/
 	@$(if $(SUBMISSIONS),,echo "Name the folder that holds one folder for each student: make grade SUBMISSIONS=folder"; exit 2;) \
-	python -m utils.course.grade '$(SUBMISSIONS)' $(if $(filter no,$(SANDBOX)),--no-sandbox)
+	python -m utils.course.grade '$(SUBMISSIONS)' $(if $(filter no,$(SANDBOX)),--no-sandbox) $(OPTIONS)
 
 gradebook: $(INSTALLED)  ## CSV files, a page about the class and feedback pages in build/grading/
 	@python -m utils.course.class_report

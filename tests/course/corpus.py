@@ -293,7 +293,8 @@ BACKGROUND = "import os, time\n\nif os.fork() == 0:\n    os.setsid()\n    time.s
 tampering("background_process", BACKGROUND, FULL, "uses os")
 NETWORK = "import socket\n\n\ndef double(x):\n    socket.create_connection(('127.0.0.1', 22), 2)\n    return [2 * v for v in x]"
 tampering("network", NETWORK, says="imports socket")
-code("shell", "!touch /tmp/x" + HONEST, 4, "a command of the notebook or the shell")
+code("shell", "!touch /tmp/x" + HONEST, FULL, status="graded")
+code("shell_and_wrong", "!touch /tmp/x\n\n\ndef double(x):\n    return x", 4, "a command of the notebook or the shell")
 READS = f"import pathlib\n\n\ndef double(x):\n    assert not list(pathlib.Path({str(ROOT)!r}).glob('[!u]*/*.ipynb')), 'seen'\n    return [2 * v for v in x]"
 tampering("reads_the_course", READS, FULL, "names a place outside of its folder")
 WRITES = f"\n\ndef double(x):\n    open({str(ROOT / 'utils' / 'hacked.py')!r}, 'w').write('x = 1')\n    return [2 * v for v in x]"

@@ -152,6 +152,14 @@ def test_twenty_kills_lose_nothing(small, tmp_path):
     run(folder, submissions, tmp_path / "whole")
     scores = [{name: points(status) for name, status in statuses(o).items()} for o in (output, tmp_path / "whole")]
     assert scores[0] == scores[1] and len(scores[0]) == 6
+    assert marks(folder, output) == marks(folder, tmp_path / "whole")
+
+
+def marks(folder, output):
+    """Return every graded cell of a gradebook, with its points and whether it waits."""
+    with gradebook.open_gradebook(gradebook.settings(folder, output)) as book:
+        rows = gradebook.grades(book, gradebook.results(output))
+    return sorted((row.student, row.exercise, row.score, row.points, row.waiting) for row in rows)
 
 
 def test_a_damaged_status_file_is_made_anew(small):

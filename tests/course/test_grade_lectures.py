@@ -1,10 +1,13 @@
 """Grading over the real notebooks: the reference gets full points in the sandbox, a stub and a trick get none."""
 
+import json
 from pathlib import Path
 
+import honest
 import notebooks
 from test_grade import WALLS
-from utils.course import cells, exercises, jobs, review, sandbox, warm
+from utils.course import cells, exercises, handed_in, intake, jobs, review, sandbox, warm
+from utils.course.cells import parse
 
 import pytest
 
@@ -52,6 +55,25 @@ def test_wrong_answers_fail_with_the_messages_that_they_have_in_a_notebook(cours
     for exercise, verdict in verdicts.items():
         assert verdict.suspicions == [] and verdict.status == ("failed" if exercise in wrong else "passed"), verdict
         assert exercise not in wrong or wrong[exercise].message in verdict.line, verdict.line
+
+
+@pytest.mark.parametrize("number, name", list(enumerate(notebooks.NOTEBOOKS)), ids=notebooks.NOTEBOOKS)
+def test_right_answers_in_other_styles_and_editors(course, zygote, number, name):
+    """A notebook of each lecture: a collected right answer to each exercise that has one, saved by another editor."""
+    lecture = course[name.removesuffix(".ipynb")]
+    sources = {question.name: f"My answer to {question.name}." for question in lecture.questions}
+    sources |= {e.name: lecture.references[e.name] for e in lecture.exercises}
+    right = [a for a in notebooks.answers(name) if a.expected == "pass" and "_reference" not in a.source]
+    sources |= {answer.exercise: answer.source for answer in right}
+    solved = honest.Solved(json.loads(json.dumps(lecture.released)), sources, honest.EDITORS[number])
+    read, _ = parse(solved.text().encode())
+    job = intake.plan([(handed_in.File("anna", name), read)], lecture)
+    assert job.begun.reasons == [] and job.suspicions == {}
+    assert job.begun.written == {question.name: sources[question.name] for question in lecture.questions}
+    limits = sandbox.Limits()
+    verdicts = jobs.Grader(lecture, list(job.cells), zygote, limits, WALLS, job.helped, job.in_order).run()
+    assert [v for v in verdicts.values() if v.status != "passed" or v.suspicions] == []
+    assert verdicts.keys() == {exercise.name for exercise in lecture.exercises}
 
 
 def test_stubs_are_not_attempted(course, zygote):

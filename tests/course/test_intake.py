@@ -123,6 +123,47 @@ CASES = {
     "long_names": ([f"{'a' * 110}{end}/01.ipynb" for end in "xy"], 2),
     "unprintable_names": (["an\u200bna/01.ipynb", "an\u200dna/01.ipynb", "anna/01.ipynb"], 3),
     "dots": ([" ../01.ipynb", " .../01.ipynb", "Anna [B]/01.ipynb"], 3),
+    "moodle_in_other_words": (
+        [
+            "Group A-Ada L_1_assignsubmission_file/01.ipynb",
+            "Group A-Ada L_1_assignsubmission_onlinetext/onlinetext.html",
+            "Participant_77_assignsubmission_file_/01.ipynb",
+            "Participant_78_assignsubmission_file_/01.ipynb",
+        ],
+        {"Group A-Ada L": 1, "Participant (77)": 1, "Participant (78)": 1},
+    ),
+    "canvas_anonymous": (
+        ["anon_4fGh2_123_01.ipynb", "anon_9xYz1_LATE_124_01-2.ipynb"],
+        {"anon_4fGh2": 1, "anon_9xYz1": 1},
+    ),
+    "brightspace_flat": (
+        ["12-3 - Ada - Lou S-J - Nov 2, 2026 1159 PM - 01.ipynb", "13-3 - Bo - 3 November, 2026 0001 - 01.ipynb"],
+        {"Ada - Lou S-J": 1, "Bo": 1},
+    ),
+    "github_classroom": (
+        {"hw1-ada/01.ipynb": NB, "hw1-ada/.git/config": b"x", "hw1-ada/README.md": b"x", "hw1-bo/01.ipynb": NB},
+        {"hw1-ada": 1, "hw1-bo": 1},
+    ),
+    "teams": (
+        ["Ada L/HW/Version 1/01.ipynb", "Ada L/HW/Version 2/01.ipynb", "Bo/HW/Version 1/01.ipynb"],
+        {"Ada L": 2, "Bo": 1},
+    ),
+    "sakai": (
+        [
+            "HW/Lovelace, Ada(alove)/Submission attachment(s)/01.ipynb",
+            "HW/Bo, Jo(jbo)/Submission attachment(s)/01.ipynb",
+            "HW/grades.csv",
+        ],
+        {"Lovelace, Ada(alove)": 1, "Bo, Jo(jbo)": 1},
+    ),
+    "one_folder_too_high": (["class/anna/01.ipynb", "class/bert/01.ipynb"], {"anna": 1, "bert": 1}),
+    "one_folder_too_high_in_a_zip": (
+        {"all.zip": ["class/anna/01.ipynb", "class/bert/01.ipynb"]},
+        {"anna": 1, "bert": 1},
+    ),
+    "one_student_alone": (["anna/week 1/01.ipynb", "anna/week 2/02.ipynb"], {"anna": 2}),
+    "one_student_with_copies": (["anna/lectures/01.ipynb", "anna/backup/01.ipynb"], {"anna": 2}),
+    "letters_of_windows": ({"Anna.ZIP": ["01.IPYNB"], "Bert.Zip": ["01.ipynb"]}, {"Anna": 1, "Bert": 1}),
     "team_names": (["team_1_2_a/01.ipynb", "team_1_2_b/01.ipynb"], {"team_1_2_a": 1, "team_1_2_b": 1}),
 }
 
@@ -209,6 +250,24 @@ def test_nothing_is_missing(tmp_path):
     assert "archive of a kind" in problems["anna"]
 
 
+@pytest.mark.parametrize("folder", ["carl", MOODLE.format("Carl_3"), "13-3 - Carl - Nov 2, 2026 100 PM"])
+def test_somebody_without_a_notebook_in_an_export_is_told(folder, tmp_path):
+    others = [name.replace("Carl", "Ann").replace("carl", "ann").replace("3", "4") for name in [folder]]
+    write(
+        tmp_path,
+        {
+            "class.zip": {
+                f"{folder}/essay.pdf": b"x",
+                f"{others[0]}/01.ipynb": NB,
+                "bert/01.ipynb": NB,
+                "__MACOSX/._x": b"",
+            }
+        },
+    )
+    problems = {file.student.lower(): file.problem for file in submissions.collect(tmp_path) if file.problem}
+    assert problems == {"carl": "holds no notebook (a file that ends in .ipynb)"}
+
+
 def test_a_roster_decides(tmp_path):
     roster = tmp_path / "class.csv"
     roster.write_text(
@@ -236,6 +295,20 @@ def test_a_bad_roster_is_a_clear_error(text, tmp_path):
     (tmp_path / "r.csv").write_text(text, encoding="latin-1")
     with pytest.raises(CourseError, match=r"The roster .*r\.csv"):
         platforms.read_roster(tmp_path / "r.csv")
+
+
+def test_times_that_lie_beside_the_notebooks(tmp_path):
+    """Sakai's file lies above them, nbgrader's beside them; both in zip files as well."""
+    stamps = {
+        "HW/Ada(a)/timestamp.txt": b"20261102235910123",
+        "HW/Ada(a)/Submission attachment(s)/01.ipynb": NB,
+        "HW/Bo(b)/01.ipynb": NB,
+        "HW/Bo(b)/timestamp.txt": b"2026-11-02 23:59:11 UTC",
+    }
+    for place in ("plain", "packed"):
+        write(tmp_path / place, stamps if place == "plain" else {"HW.zip": stamps})
+        found = {file.student: file.sender.stamp for file in submissions.collect(tmp_path / place)}
+        assert found == {"Ada(a)": "2026-11-02 23:59:10", "Bo(b)": "2026-11-02 23:59:11 UTC"}
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,33 @@ def test_a_file_that_is_broken_or_of_another_model_is_named(tmp_path):
         checkpoints.restore(tmp_path, line())
 
 
+def test_a_run_with_other_choices_or_data_is_refused_and_the_differences_are_listed(tmp_path):
+    trained = line()
+    trained.data_fingerprint = "of these pairs"
+    checkpoints.save(tmp_path, trained, History([2], [0.0], [0.0]))
+    longer = line(steps=2000, save_every=50)
+    longer.data_fingerprint = None  # batches of one's own have none
+    assert checkpoints.restore(tmp_path, longer).step == [2]
+    other = line(seed=7, min_snr=None)
+    other.data_fingerprint = "of others"
+    before = [np.asarray(weight) for weight in other.get_weights()]
+    expected = r"written by another run: data of these pairs, now of others; min_snr 5\.0, now None; seed 0, now 7\. "
+    with pytest.raises(checkpoints.CheckpointError, match=expected):
+        checkpoints.restore(tmp_path, other)
+    for ours, theirs in zip(other.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_checkpoint_of_the_first_edition_is_read(tmp_path):
+    trained = line()
+    path = checkpoints.save(tmp_path, trained, History([2], [0.5], [1.0]))
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["history"] = np.array(History([2], [0.5], [1.0]).to_json())
+    np.savez(path, **arrays)
+    assert checkpoints.restore(tmp_path, line(seed=7)) == History([2], [0.5], [1.0])
+
+
 def test_an_empty_folder_has_no_history_and_no_averages(tmp_path):
     assert checkpoints.restore(tmp_path, line()) == checkpoints.read_history(tmp_path) == History()
     with pytest.raises(checkpoints.CheckpointError, match="holds no checkpoint"):

@@ -77,6 +77,79 @@ def test_matrices_for_1x1_convolutions_are_read_too():
         np.testing.assert_array_equal(after[key], state[key])
 
 
+def original_names(state):
+    """The names of the tiny branch in the code that ControlNet was published with, written down by hand."""
+    block = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0"}
+    block |= {"conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
+    places = {
+        "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2",
+        "conv_in": "input_blocks.0.0",
+        "down_blocks.0.resnets.0": "input_blocks.1.0",
+        "down_blocks.0.attentions.0": "input_blocks.1.1",
+        "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op",
+        "down_blocks.1.resnets.0": "input_blocks.3.0",
+        "down_blocks.1.attentions.0": "input_blocks.3.1",
+        "mid_block.resnets.0": "middle_block.0",
+        "mid_block.attentions.0": "middle_block.1",
+        "mid_block.resnets.1": "middle_block.2",
+        "controlnet_cond_embedding.conv_in": "input_hint_block.0",
+        **{f"controlnet_cond_embedding.blocks.{i}": f"input_hint_block.{2 * i + 2}" for i in range(4)},
+        "controlnet_cond_embedding.conv_out": "input_hint_block.10",
+        **{f"controlnet_down_blocks.{i}": f"zero_convs.{i}.0" for i in range(4)},
+        "controlnet_mid_block": "middle_block_out.0",
+    }
+    renamed = {}
+    for name, array in state.items():
+        place = max((p for p in places if name.startswith(f"{p}.")), key=len)
+        part, _, kind = name[len(place) + 1 :].rpartition(".")
+        renamed[".".join(filter(None, (places[place], block.get(part, part), kind)))] = array
+    return renamed
+
+
+@pytest.mark.parametrize("prefix", ["control_model.", ""])
+def test_files_of_the_original_code_are_read(tmp_path, prefix):
+    state = controlnet_weights.controlnet_state_dict(open_branch())
+    original = {f"{prefix}{name}": np.ascontiguousarray(a) for name, a in original_names(state).items()}
+    assert len(original) == len(state) and f"{prefix}input_blocks.3.0.skip_connection.weight" in original
+    if prefix:
+        original["model.diffusion_model.out.2.bias"] = np.zeros(4, "float32")  # all of Stable Diffusion lies beside it
+    save_file(original, tmp_path / "control_v11p_sd15_scribble.safetensors")
+    branch = fresh_branch()
+    controlnet_weights.load_controlnet(branch, tmp_path / "control_v11p_sd15_scribble.safetensors")
+    for ours, theirs in zip(outputs(branch), outputs(open_branch()), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(value):
+    branch = open_branch()
+    before = branch.get_weights()
+    state = controlnet_weights.controlnet_state_dict(branch)
+    state["mid_block.resnets.1.conv2.bias"] = np.full_like(state["mid_block.resnets.1.conv2.bias"], value)
+    with pytest.raises(CheckpointError, match=r"mid_block\.resnets\.1\.conv2\.bias holds numbers that are not finite"):
+        controlnet_weights.set_controlnet_state_dict(branch, state)
+    for ours, theirs in zip(branch.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+INSTEAD = {
+    "pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1445157120\n",
+    "web page": b"\n<!DOCTYPE html><html><body>Sign in</body></html>",
+    "take the .safetensors": b"PK\x03\x04archive/data.pkl",
+    "PyTorch file": b"\x80\x02}q\x00.",
+    "it is empty": b"",
+}
+
+
+@pytest.mark.parametrize("kind", INSTEAD)
+def test_what_people_get_instead_of_weights_is_named(tmp_path, kind):
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(INSTEAD[kind])
+    with pytest.raises(CheckpointError, match=kind):
+        controlnet_weights.load_controlnet(fresh_branch(), path)
+
+
 def test_a_file_that_does_not_fit_is_named_and_changes_nothing(tmp_path):
     branch = open_branch()
     before = branch.get_weights()

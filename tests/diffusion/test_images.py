@@ -4,7 +4,7 @@ from utils.diffusion import images
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 HALVES = np.zeros((20, 40, 3), "uint8")
 HALVES[:, :20] = (200, 30, 30)
@@ -75,6 +75,94 @@ def test_files_that_are_no_pictures_say_why(tmp_path, suffix):
         path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
         with pytest.raises(images.ImageError):
             images.read_image(path)
+
+
+def test_grey_of_sixteen_bits_keeps_its_upper_eight(tmp_path):
+    values = (np.arange(256, dtype="uint16") * 257).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert (images.read_image(tmp_path / "a.png") == np.arange(256).reshape(16, 16, 1)).all()
+    assert len(np.unique(images.read_image(tmp_path / "a.png", 8))) > 32
+    Image.fromarray(values).save(tmp_path / "b.png", transparency=0)
+    assert images.read_image(tmp_path / "b.png")[0, 0].tolist() == [255, 255, 255]
+
+
+def test_a_cameras_file_with_more_pictures_gives_its_first(tmp_path):
+    first, second = Image.fromarray(HALVES), Image.new("RGB", (40, 20), "blue")
+    exif = Image.Exif()
+    exif[274] = 3  # upside down
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second], exif=exif, quality=95)
+    assert Image.open(tmp_path / "a.jpg").format == "MPO"
+    assert np.abs(images.read_image(tmp_path / "a.jpg").astype(int) - HALVES[::-1, ::-1]).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_every_orientation_is_as_pillow_turns_it(tmp_path, orientation, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 3), dtype="uint8").repeat(16, 0).repeat(16, 1)
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(noise).save(tmp_path / f"a.{suffix}", exif=exif)
+    with Image.open(tmp_path / f"a.{suffix}") as file:
+        expected = np.asarray(ImageOps.exif_transpose(file).convert("RGB"))
+    assert np.array_equal(images.read_image(tmp_path / f"a.{suffix}"), expected)
+
+
+def test_a_broken_exif_tag_is_no_reason_to_refuse_a_photo(tmp_path):
+    Image.fromarray(HALVES).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0", quality=95)
+    assert images.read_image(tmp_path / "a.jpg").shape == (20, 40, 3)
+
+
+def test_of_an_animation_the_first_picture_counts(tmp_path):
+    Image.fromarray(HALVES).save(tmp_path / "a.png", save_all=True, append_images=[Image.new("RGB", (40, 20), "blue")])
+    assert np.array_equal(images.read_image(tmp_path / "a.png"), HALVES)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "BMP", "TIFF"])
+def test_other_formats_are_refused_by_their_content(tmp_path, kind):
+    picture = Image.fromarray(np.ones((4, 4), "float32")) if kind == "TIFF" else Image.new("RGB", (4, 4))
+    picture.save(tmp_path / "a.png", kind)
+    with pytest.raises(images.ImageError, match=f"named .png, but its content is {kind}"):
+        images.read_image(tmp_path / "a.png")
+
+
+def drawn(mode, paper, ink):
+    page = Image.new(mode, (40, 40), paper)
+    page.paste(ink, (10, 10, 14, 30))
+    return page
+
+
+SKETCHES = {
+    "black on white": drawn("L", 255, 0),
+    "white on black": drawn("L", 0, 255),
+    "black on transparent": drawn("RGBA", (0, 0, 0, 0), (0, 0, 0, 255)),
+    "white on transparent": drawn("RGBA", (255, 255, 255, 0), (255, 255, 255, 255)),
+    "transparent on black": drawn("LA", (0, 255), (0, 0)),
+    "a palette with a transparent colour": drawn("P", 0, 1),
+    "one bit": drawn("1", 1, 0),
+    "one bit, white on black": drawn("1", 0, 1),
+    "sixteen bits": Image.fromarray(np.asarray(drawn("L", 255, 0), "uint16") * 257),
+}
+SKETCHES["a palette with a transparent colour"].putpalette([9, 9, 9, 0, 0, 0])
+SKETCHES["a palette with a transparent colour"].info["transparency"] = 0
+
+
+@pytest.mark.parametrize("kind", SKETCHES)
+def test_a_sketch_is_dark_lines_on_white_whatever_it_was(tmp_path, kind):
+    SKETCHES[kind].save(tmp_path / "a.png")
+    for size in (None, 20):
+        sketch = images.read_sketch(tmp_path / "a.png", size)
+        hint = images.to_hints(sketch)
+        assert hint.mean() == pytest.approx(80 / 1600, abs=0.01)
+        assert hint[len(hint) // 2, 12 * len(hint) // 40].min() > 0.9
+
+
+def test_a_sketch_without_lines_and_a_dark_thing_stay_as_they_are(tmp_path):
+    Image.new("L", (40, 40), 255).save(tmp_path / "a.png")
+    assert images.is_empty(images.read_sketch(tmp_path / "a.png"))
+    filled = Image.new("L", (40, 40), 255)
+    filled.paste(0, (2, 2, 38, 38))
+    filled.save(tmp_path / "b.png")
+    assert np.array_equal(images.read_sketch(tmp_path / "b.png"), images.read_image(tmp_path / "b.png"))
 
 
 def test_ranges_go_there_and_back():

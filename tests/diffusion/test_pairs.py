@@ -1,5 +1,10 @@
 """Pairs from a folder: bad input by name, sketches where they are missing, and a split that keeps groups together."""
 
+import csv
+import io
+import os
+import unicodedata
+
 from pairs_folder import write_folder
 from utils.diffusion import pairs as P
 
@@ -40,10 +45,6 @@ MISTAKES = {
     "other shape": (lambda f: Image.new("L", (80, 40)).save(f / "sketches/p03.png"), "cannot lie over"),
     "wrong suffix": (lambda f: Image.new("RGB", (40, 40)).save(f / "photos/p03.png", "GIF"), "its content is GIF"),
     "unknown suffix": (lambda f: (f / "photos/p03.png").rename(f / "photos/p03.webp"), "photos/p03.webp: neither"),
-    "sixteen bits": (
-        lambda f: Image.fromarray(np.zeros((40, 40), "uint16")).save(f / "photos/p03.png"),
-        "expected 8 bits a channel",
-    ),
 }
 
 
@@ -133,6 +134,150 @@ def test_many_problems_give_one_short_list(folder):
         (folder / "photos" / f"x{i}.txt").write_text("x")
     with pytest.raises(P.PairError, match="and 12 more"):
         P.load_pairs(folder)
+
+
+# Tables of spreadsheets and of careless people
+
+ROWS = [[f"p{i:02d}.png", f"a cat, number {i}", f"g{i // 2}"] for i in range(12)]
+
+
+def write_table(folder, rows=ROWS, heading=("file", "caption", "group"), delimiter=",", encoding="utf-8", before=""):
+    text = io.StringIO()
+    text.write(before)
+    csv.writer(text, delimiter=delimiter).writerows([heading, *rows])
+    (folder / "captions.csv").write_bytes(text.getvalue().encode(encoding))
+
+
+TABLES = {
+    "semicolons": {"delimiter": ";"},
+    "tabs": {"delimiter": "\t"},
+    "Excel's UTF-8": {"delimiter": ";", "encoding": "utf-8-sig"},
+    "Excel's Unicode text": {"delimiter": "\t", "encoding": "utf-16"},
+    "UTF-16 without a mark": {"encoding": "utf-16-le"},
+    "sep=": {"delimiter": ";", "before": "sep=;\r\n"},
+    "sep=|": {"delimiter": "|", "before": '"sep=|"\n'},
+    "an empty line before": {"before": "\n"},
+    "a heading in capitals": {"heading": (" File", "CAPTION ", "Group")},
+    "empty columns": {"heading": ("file", "caption", "group", "", ""), "rows": [[*row, "", ""] for row in ROWS]},
+    "empty lines": {"rows": [*ROWS, ["", "", ""], [], ["", "", "", ""]]},
+    "names with their folder": {"rows": [[f"photos\\{name}", *rest] for name, *rest in ROWS]},
+    "names without suffix": {"rows": [[name[:-4], *rest] for name, *rest in ROWS]},
+    "spaces around": {"rows": [[f" {name} ", f"  {caption} \u00a0", group] for name, caption, group in ROWS]},
+    "characters that nobody sees": {"rows": [[name, f"\ufeffa cat,\u200b {c[7:]}", g] for name, c, g in ROWS]},
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_as_spreadsheets_write_them(folder, kind):
+    write_table(folder, **TABLES[kind])
+    pairs = P.load_pairs(folder)
+    assert pairs.captions.tolist() == [caption for _, caption, _ in ROWS]
+    assert pairs.groups.tolist() == [i // 2 for i in range(12)]
+
+
+CARELESS = {
+    "a comma without marks": ("p03.png,a cat, brown, on a sofa,g1", "line 5: 5 fields, the first line names 3"),
+    "no group": ("p03.png,a cat", "line 5: 2 fields, the first line names 3"),
+    "an open mark": ('p03.png,"a cat,g1', "line 5: a quotation mark is not closed"),
+    "marks inside": (
+        'p03.png,"a "big" cat",g1',
+        "line 5: a quotation mark is not closed in its line, or stands inside",
+    ),
+    "a line break": ('p03.png,"a cat\non a sofa",g1', "line 5: a quotation mark is not closed in its line"),
+    "a NUL": ("p03.png,a c\0at,g1", r"line 5: the control character '\x00'"),
+    "only what nobody sees": ("p03.png,\u200b \ufeff,g1", "line 5: the file or the caption is empty"),
+    "a very long field": ('p03.png,"' + 200_000 * "a" + "\n", "line 5: a quotation mark is not closed"),
+}
+
+
+@pytest.mark.parametrize("mistake", CARELESS)
+def test_a_careless_line_costs_no_other(folder, mistake):
+    line, message = CARELESS[mistake]
+    lines = ["file,caption,group", *(f'{name},"{caption}",{group}' for name, caption, group in ROWS)]
+    lines[4] = line
+    (folder / "captions.csv").write_text("\n".join(lines), encoding="utf-8", newline="")
+    with pytest.raises(P.PairError) as error:
+        P.load_pairs(folder)
+    assert message in str(error.value)
+    with pytest.warns(UserWarning, match="left out"):
+        pairs = P.load_pairs(folder, skip_bad=True)
+    assert pairs.captions.tolist() == [caption for i, (_, caption, _) in enumerate(ROWS) if i != 3]
+
+
+def test_a_table_of_another_name_or_with_doubled_columns(folder):
+    write_table(folder, heading=("file", "caption", "Caption"))
+    with pytest.raises(P.PairError, match="a name of its own"):
+        P.load_pairs(folder)
+    (folder / "captions.csv").rename(folder / "captions.csv.txt")
+    with pytest.raises(P.PairError, match=r"not found \(there is captions\.csv\.txt"):
+        P.load_pairs(folder)
+
+
+# Names and sketches as they come
+
+
+def rename(folder, stem, part="photos", suffix=".png"):
+    (folder / part / "p03.png").rename(folder / part / f"{stem}{suffix}")
+
+
+def test_names_of_a_mac_and_of_cameras(folder):
+    decomposed, composed = (unicodedata.normalize(form, "käse\u202f1") for form in ("NFD", "NFC"))
+    rename(folder, decomposed)
+    rename(folder, composed, "sketches", ".PNG")
+    write_table(folder, [[f"{composed}.png" if name == "p03.png" else name, *rest] for name, *rest in ROWS])
+    pairs = P.load_pairs(folder)
+    assert len(pairs) == 12 and pairs.images[3].endswith(f"{decomposed}.png")
+    photo = folder / "photos" / "p04.png"
+    Image.open(photo).save(folder / "photos" / "p04.JFIF", "JPEG")
+    photo.unlink()
+    target = folder / "elsewhere.png"
+    (folder / "photos" / "p05.png").rename(target)
+    (folder / "photos" / "p05.png").symlink_to(target)
+    for name in ("._p03.png", "ehthumbs.db", "Icon\r"):
+        (folder / "photos" / name).write_bytes(b"x")
+    assert len(P.load_pairs(folder)) == 12
+
+
+def test_a_name_that_is_no_text_is_named(folder):
+    (folder / "photos" / "p03.png").rename(os.fsdecode(os.fsencode(folder / "photos") + b"/k\xe4se.png"))
+    with pytest.raises(P.PairError, match=r"k\\udce4se\.png: a name that is no text"):
+        P.load_pairs(folder)
+
+
+def test_a_link_to_nothing_is_named(folder):
+    (folder / "photos" / "p03.png").unlink()
+    (folder / "photos" / "p03.png").symlink_to(folder / "nowhere.png")
+    with pytest.raises(P.PairError, match=r"photos/p03\.png: .*No such file"):
+        P.load_pairs(folder)
+
+
+def lines(dark, light, mode="L"):
+    page = Image.new(mode, (40, 40), light)
+    page.paste(dark, (18, 4, 22, 36))
+    return page
+
+
+def test_light_lines_on_a_dark_ground_are_told_and_read_inverted(folder):
+    lines(255, 0).save(folder / "sketches" / "p03.png")
+    lines((255, 255, 255, 255), (0, 0, 0, 0), "RGBA").save(folder / "sketches" / "p05.png")
+    with pytest.warns(UserWarning, match=r"2 sketches have light lines on a dark ground.*first is sketches/p03\.png"):
+        assert len(P.load_pairs(folder)) == 12
+
+
+def test_sketches_without_a_line_are_told(folder):
+    for name, page in (("p03", Image.new("L", (40, 40), 255)), ("p04", Image.new("RGBA", (40, 40), (0, 0, 0, 0)))):
+        page.save(folder / "sketches" / f"{name}.png")
+    with pytest.warns(UserWarning, match=r"2 sketches are of one colour.*first is sketches/p03\.png"):
+        assert len(P.load_pairs(folder)) == 12
+
+
+def test_other_pairs_have_another_fingerprint(folder, tmp_path):
+    first = P.load_pairs(folder)
+    again = P.load_pairs(write_folder(tmp_path / "again"))
+    assert first.fingerprint() == again.fingerprint()
+    assert len({first.fingerprint(), first[:9].fingerprint(), first[::-1].fingerprint()}) == 3
+    Image.fromarray(np.full((40, 40, 3), 7, "uint8")).save(tmp_path / "again" / "photos" / "p03.png")
+    assert P.load_pairs(tmp_path / "again").fingerprint() != first.fingerprint()
 
 
 # Split

@@ -84,6 +84,25 @@ def test_clear_forgets(pad):
     assert pad.strokes == [] and (pad.sketch() == 255).all()
 
 
+def test_undo_takes_one_stroke_back(pad):
+    drag(pad, (10, 10), (200, 200))
+    first = pad.sketch()
+    drag(pad, (10, 200), (200, 10))
+    pad.undo_button.click()
+    assert len(pad.strokes) == 1 and np.array_equal(pad.sketch(), first)
+    for _ in range(2):
+        pad.undo_button.click()
+    assert pad.strokes == []
+
+
+def test_a_click_is_seen_on_the_canvas(pad, monkeypatch):
+    dots = []
+    monkeypatch.setattr(pad.canvas, "fill_circle", lambda *circle: dots.append(circle))
+    drag(pad, (30, 40))
+    pad._redraw()
+    assert dots == [(30, 40, sketch_pad.LINE_WIDTH * sketch_pad.SIDE / 2)] * 2
+
+
 def test_a_window_that_opens_later_sees_the_strokes(pad, monkeypatch):
     drag(pad, (10, 10), (200, 200), (10, 200))
     drawn = []

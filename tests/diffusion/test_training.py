@@ -245,11 +245,21 @@ def test_a_killed_run_goes_on_to_the_same_weights(whole_run, examples, tmp_path)
     assert_same(weights(trainer), whole_run[0], rtol=1e-3, atol=1e-4)
 
 
-def test_a_finished_run_trains_no_further(whole_run, examples):
-    trainer = tiny_trainer()
-    history = training.train(trainer, in_order(examples), whole_run[2], progress=False)
-    assert history.step == [2, 4, 6, 8]
-    assert_same(weights(trainer), whole_run[0])
+def test_a_finished_run_trains_no_further(whole_run, examples, capsys):
+    for steps in (8, 4):
+        trainer = tiny_trainer(steps=steps)
+        history = training.train(trainer, in_order(examples), whole_run[2], progress=False)
+        assert history.step == [2, 4, 6, 8]
+        assert_same(weights(trainer), whole_run[0])
+        assert f"holds 8 steps, asked for were {steps}" in capsys.readouterr().out
+
+
+def test_a_run_does_not_go_on_with_other_pictures_or_another_rate(whole_run, examples):
+    others = {**examples, "moments": examples["moments"] + 1}
+    with pytest.raises(checkpoints.CheckpointError, match=r"written by another run: data .*, now "):
+        training.train(tiny_trainer(), in_order(others), whole_run[2], progress=False)
+    with pytest.raises(checkpoints.CheckpointError, match=r"learning_rate 0\.01, now 0\.02"):
+        training.train(tiny_trainer(learning_rate=2e-2), in_order(examples), whole_run[2], progress=False)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(examples, tmp_path):

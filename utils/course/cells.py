@@ -1,12 +1,17 @@
 """Cells of a notebook: read from a student's file, looked at as code, run."""
 
+import __future__
+
 import ast
+import asyncio
+import inspect
 import json
 import linecache
 import symtable
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import count
 from typing import Any
 
@@ -14,6 +19,8 @@ from utils.course.magics import Python, as_python
 
 READERS = frozenset("print display len repr str type isinstance sorted sum min max".split())  # change no argument
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what ast.parse raises for strange sources
+FUTURE = __future__.all_feature_names
+COMPOUND = ast.For | ast.AsyncFor | ast.While | ast.If | ast.With | ast.AsyncWith | ast.Try | ast.TryStar | ast.Match
 _numbers = count(1)
 
 
@@ -144,6 +151,7 @@ def changed_names(statement: ast.stmt) -> Iterator[str]:
         yield from filter(None, map(root_name, places))
 
 
+@lru_cache(maxsize=8192)
 def bound_names(source: str) -> frozenset[str]:
     """Return the names that the statements of a cell bind at its top level; none if it does not parse."""
     return frozenset(name for statement in statements(source) for name in statement_names(statement))
@@ -161,24 +169,52 @@ def statement_names(statement: ast.stmt) -> Iterator[str]:
             node = parts.pop()
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
                 yield from statement_names(node)
-            elif not isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp | ast.Lambda):
+            elif isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+                yield from (n.target.id for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
+            elif not isinstance(node, ast.Lambda):
                 parts += ast.iter_child_nodes(node)
                 if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                     yield node.id
+                elif isinstance(node, ast.MatchAs | ast.MatchStar | ast.MatchMapping):
+                    name = node.rest if isinstance(node, ast.MatchMapping) else node.name
+                    yield from [name] if name else []
 
 
 def global_names(source: str) -> set[str]:
-    """Return the names that the code of a cell looks up outside of its functions and does not define itself."""
+    """Return the names that the code of a cell looks up outside of its functions and has not defined itself.
+
+    A name that a statement reads before the cell binds it, as in `n = n + 1`, comes from another cell.
+    """
+    found: set[str] = set()
+    bound: set[str] = set()
+    later: set[str] = set()  # what functions look up when they are called
+    for statement in statements(source):
+        now, when_called = names_read(statement)
+        own = set(statement_names(statement))
+        found |= now - bound - (own if isinstance(statement, COMPOUND) else set())
+        later |= when_called
+        bound |= own
+    return found | (later - bound)
+
+
+def names_read(statement: ast.stmt) -> tuple[set[str], set[str]]:
+    """Return the names that a statement looks up when it is executed, and those that its functions look up later."""
+    if isinstance(statement, ast.ImportFrom | ast.Import):
+        return set(), set()
     try:
-        top = symtable.symtable(source, "cell", "exec")
+        top = symtable.symtable(ast.unparse(statement), "cell", "exec")
     except UNREADABLE:
-        return set()
-    tables, found = [top], set()
+        return set(), set()
+    tables, now, later = top.get_children(), {s.get_name() for s in top.get_symbols() if s.is_referenced()}, set()
     while tables:
         table = tables.pop()
         tables += table.get_children()
-        found |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and (table is top or s.is_global())}
-    return found - bound_names(source)
+        for symbol in table.get_symbols():
+            if symbol.is_global() and (symbol.is_referenced() or symbol.is_declared_global()):
+                later.add(symbol.get_name())
+    if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+        now.add(statement.target.id)
+    return now, later
 
 
 def imports(source: str) -> list[str]:
@@ -197,14 +233,32 @@ def imports(source: str) -> list[str]:
 def run(source: str, namespace: dict[str, Any], file: str = "") -> Any:
     """Execute the source of a cell in `namespace` and return the value of its last expression, or None.
 
-    `file` is what tracebacks call the cell.
+    As in IPython, each statement is compiled when its turn has come, what was imported from `__future__` holds for the
+    cells that follow, and `await` may stand outside of a function. `file` is what tracebacks call the cell.
     """
     file = file or f"<cell {next(_numbers)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)  # for messages that quote it
-    body = ast.parse(source, file).body
-    last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
-    exec(compile(ast.Module(body, []), file, "exec"), namespace)
-    return eval(compile(ast.Expression(last.value), file, "eval"), namespace) if isinstance(last, ast.Expr) else None
+    value = None
+    for statement in ast.parse(source, file).body:
+        node = ast.Expression(statement.value) if isinstance(statement, ast.Expr) else ast.Module([statement], [])
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | future_flags(namespace)
+        mode = "eval" if isinstance(node, ast.Expression) else "exec"
+        code = compile(node, file, mode, flags, dont_inherit=True)
+        value = eval(code, namespace)
+        if code.co_flags & inspect.CO_COROUTINE:
+            value = event_loop().run_until_complete(value)
+    return value
+
+
+def future_flags(namespace: Mapping[str, Any]) -> int:
+    """Return the compiler's flags for what the cells so far have imported from `__future__`."""
+    features = (namespace.get(name) for name in FUTURE)
+    return sum(feature.compiler_flag for feature in features if isinstance(feature, __future__._Feature))
+
+
+@cache
+def event_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
 
 
 def explain(error: BaseException) -> str:

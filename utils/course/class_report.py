@@ -201,11 +201,17 @@ def histogram(rows: list[Row]) -> str:
 
 
 def html_table(lines: Sequence[Line]) -> str:
+    """Return a table; a first column of notebooks becomes headings above the rows, which leaves room on a phone."""
     if not lines:
         return "<p>None.</p>"
-    head = "".join(f"<th>{html.escape(str(key))}</th>" for key in lines[0])
-    rows = ["".join(f"<td>{html.escape(show(value))}</td>" for value in line.values()) for line in lines]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    names = [key for key in lines[0] if key != "notebook" or next(iter(lines[0])) != "notebook"]
+    head = "".join(f"<th>{html.escape(str(key))}</th>" for key in names)
+    body, above = "", ""
+    for line in lines:
+        if len(names) < len(line) and line["notebook"] != above:
+            above = str(line["notebook"])
+            body += f'<tr><th colspan="{len(names)}">{html.escape(above)}</th></tr>'
+        body += f"<tr>{''.join(f'<td>{html.escape(show(line[name]))}</td>' for name in names)}</tr>"
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 

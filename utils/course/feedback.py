@@ -21,9 +21,12 @@ from nbgrader.api import Gradebook, SubmittedNotebook
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1em; max-width: 50em; color: #1a1a1a }
 table { border-collapse: collapse; width: 100% } .wide { overflow-x: auto }
+h1, h2 { overflow-wrap: anywhere } td:last-child, th { overflow-wrap: anywhere }
+td:last-child { min-width: 7em } th { min-width: 4.5em }
 td, th { border: 1px solid #bbb; padding: .3em .5em; text-align: left; vertical-align: top }
 pre { background: #f4f4f4; padding: .7em; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere }
 img { max-width: 100%; height: auto } math { max-width: 100%; overflow-x: auto }
+@media (max-width: 40em) { .wide { font-size: 13px } td, th { padding: .2em .3em } }
 .comment { border-left: 4px solid #0072B2; padding-left: .7em }
 section { border-top: 1px solid #bbb; margin-top: 1.5em }
 summary { cursor: pointer }

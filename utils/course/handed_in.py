@@ -2,12 +2,16 @@
 
 import hashlib
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from utils.course.exercises import ASSIGNMENTS
 from utils.course.platforms import (
     Roster,
     Sender,
     by_pattern,
+    read_stamp,
     recognise,
     with_titles,
 )
@@ -19,7 +23,8 @@ LINK = "is a symbolic link, which is not followed"
 LEFT_BEHIND = (".ipynb_checkpoints", "__MACOSX", "__pycache__", ".DS_Store", "Thumbs.db", "desktop.ini")
 PACKED = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 NOTEBOOK = (".ipynb", ".ipynb.txt", ".ipynb.json")
-STAMP = "timestamp.txt"  # nbgrader puts it beside the notebooks of a submission
+STAMP = "timestamp.txt"  # nbgrader puts it beside the notebooks of a submission, Sakai above them
+NO_NOTEBOOK = "holds no notebook (a file that ends in .ipynb)"
 NOBODY = Sender("")
 
 
@@ -52,6 +57,20 @@ class Rules:
     pattern: re.Pattern[str] | None = None
 
 
+def holds_a_class(paths: Iterable[Sequence[str]]) -> bool:
+    """Tell whether the paths below one folder are those of a class: one notebook lies in several folders of it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for parts in paths:
+        if len(parts) > 1 and parts[-1].lower().endswith(NOTEBOOK) and not any(map(hidden, parts)):
+            found[parts[-1].lower()].add(parts[0])
+    folders = set().union(*found.values())
+    return any(len(owners) > 1 for owners in found.values()) and not folders & set(ASSIGNMENTS)
+
+
+def hidden(name: str) -> bool:
+    return ignored(name) or name.startswith(".")
+
+
 def ignored(name: str) -> bool:
     """Tell whether a program left this file or folder behind."""
     return name in LEFT_BEHIND or name.startswith("._")
@@ -62,7 +81,7 @@ def senders_of(names: list[str], export: str, rules: Rules) -> dict[str, Sender]
     found: dict[str, Sender] = {}
     for name in names:
         own = by_pattern(rules.pattern, name) if rules.pattern else None
-        known = recognise(name.removesuffix(".zip") if is_zip(name) else name) or recognise(name)
+        known = recognise(without_zip(name)) or recognise(name)
         if own or known:
             found[name] = own or known[0]  # type: ignore[index]
     return {name: replace(sender, export=export) for name, sender in with_titles(found).items()}
@@ -70,6 +89,10 @@ def senders_of(names: list[str], export: str, rules: Rules) -> dict[str, Sender]
 
 def is_zip(name: str) -> bool:
     return name.lower().endswith(".zip")
+
+
+def without_zip(name: str) -> str:
+    return name[: -len(".zip")] if is_zip(name) else name
 
 
 def typed(file: File) -> File:
@@ -85,9 +108,10 @@ def typed(file: File) -> File:
 
 
 def time_stamp(data: bytes) -> str:
-    """Return the time in nbgrader's timestamp.txt, such as `2026-11-02 23:59:10.123456 UTC`."""
+    """Return the time in timestamp.txt: nbgrader's `2026-11-02 23:59:10.123456 UTC`, Sakai's `20261102235910123`."""
     lines = data[:200].decode("utf-8", "replace").strip().splitlines()
-    return "".join(c for c in lines[0] if c.isprintable())[:60] if lines else ""
+    text = "".join(c for c in lines[0] if c.isprintable())[:60] if lines else ""
+    return read_stamp(text) if text.isdigit() else text
 
 
 def too_large(size: int) -> str:

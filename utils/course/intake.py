@@ -15,7 +15,7 @@ from utils.course.handed_in import File
 from utils.course.platforms import read_stamp
 from utils.course.records import ASIDE, ERROR, REVIEW, Job, Status, internal_error
 
-VERSION = 3  # raise it when grading itself changes: every submission is then graded anew
+VERSION = 4  # raise it when grading itself changes: every submission is then graded anew
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 Versions = list[tuple[File, list[Cell]]]  # what a student handed in for one lecture
 
@@ -166,9 +166,8 @@ def plan(versions: Versions, lecture: Lecture) -> Job:
         reasons=answers.reasons,
         notes=list(dict.fromkeys(note for f, _ in versions for note in f.notes)) + answers.notes,
     )
-    return Job(
-        begun, tuple(answers.cells), answers.suspicions, answers.shown, answers.doubts, frozenset(answers.helped)
-    )
+    helped = frozenset(answers.helped)
+    return Job(begun, tuple(answers.cells), answers.suspicions, answers.shown, answers.doubts, helped, answers.in_order)
 
 
 def reference(lecture: Lecture) -> Job:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -40,6 +41,13 @@ class Setting:
 ENDED = "ended the process that ran it"
 SAME = "Check out the same commit there, install its requirements.txt and start the worker again"
 AGAIN = "What was graded is kept: run the command again."
+# How a verdict reads where the student's code missed something that another machine may have: a module, a file, a
+# function of another version of a library.
+MISSED = re.compile(
+    r" points\. (?:Your cell stopped: )?((?:ModuleNotFound|Import|OS|FileNotFound|FileExists|NotADirectory|Permission|"
+    r"Connection\w*|URL|HTTP|SSL|Timeout|BlockingIO|Tcl|Pickling|IsADirectory)Error|gaierror|"
+    r"AttributeError\b.*: module '[\w.]+' has no attribute)"
+)
 
 
 class Stopped(Exception):
@@ -178,8 +186,9 @@ class Grader:
         limits: sandbox.Limits,
         isolated: bool = True,
         helped: frozenset[str] = frozenset(),  # exercises that use cells which are not graded
+        in_order: bool = False,  # test each exercise with the cells up to its own
     ):
-        self.helped = helped
+        self.helped, self.in_order = helped, in_order
         self.lecture, self.cells, self.zygote, self.limits, self.isolated = lecture, cells, zygote, limits, isolated
         self.by_name = {e.name: e for e in lecture.exercises}
         self.verdicts: dict[str, Verdict] = {}
@@ -203,7 +212,7 @@ class Grader:
         """Yield (cells to define, exercises to test): once, unless a later cell defines an earlier one's name anew."""
         wanted = [e.name for e in self.lecture.exercises if any(e.name == name for name, _ in self.cells)]
         seen: frozenset[str] = frozenset()
-        clash = False
+        clash = self.in_order
         for name, source in self.cells:
             names = bound_names(source)
             clash, seen = clash or bool(seen & names), seen | names if name else seen
@@ -212,7 +221,11 @@ class Grader:
             return
         for name in wanted:
             last = max(i for i, cell in enumerate(self.cells) if cell[0] == name)
-            yield self.cells[: last + 1], [name]
+            cells = self.cells[: last + 1]
+            for cell in self.cells[last + 1 :]:  # a function that stands lower down may be needed as well
+                if cell[0] == "" and not bound_names(cell[1]) & frozenset().union(*(bound_names(s) for _, s in cells)):
+                    cells.append(cell)
+            yield cells, [name]
 
     def fail(self, name: str, why: str) -> None:
         exercise = self.by_name[name]
@@ -345,7 +358,7 @@ def grade(job: Job, setting: Setting) -> Status:
         cells = list(job.cells)
     for attempt in (1, 2):
         try:
-            grader = Grader(lecture, cells, zygote, setting.limits, setting.isolated, job.helped)
+            grader = Grader(lecture, cells, zygote, setting.limits, setting.isolated, job.helped, job.in_order)
             verdicts = grader.run()
             break
         except (CourseError, sandbox.NoSandbox, OSError) as error:  # must not stop the others, nor give points
@@ -357,6 +370,9 @@ def grade(job: Job, setting: Setting) -> Status:
             if name in job.helped and grader.helper_error:
                 why = f"uses a cell that is not graded, which stopped here: {grader.helper_error}"
                 verdicts[name].suspicions.append(why)
+    for verdict in verdicts.values():
+        if verdict.status != "passed" and (match := MISSED.search(verdict.line)):
+            verdict.suspicions.append(f"misses something that it may have had elsewhere: {match[1][:80]}")
     rows = {e.name: result(e, verdicts.get(e.name), job) for e in lecture.exercises}
     reasons = job.begun.reasons + [f"{name}: {why}" for name, row in rows.items() for why in row.suspicions]
     seconds = round(time.monotonic() - start, 2)

@@ -14,11 +14,9 @@ from functools import lru_cache
 from IPython.core.inputtransformer2 import TransformerManager
 
 WRAPPERS = frozenset(("time", "capture", "prun", "memit"))  # magics that run the code they are given, where it stands
-# Cells in another language, or code that runs in a namespace of its own: nothing of them stays.
-FOREIGN = frozenset(
-    """timeit bash sh script system sx html HTML javascript js latex markdown svg SVG perl ruby writefile file cmd
-    pypy python python2 python3 cython R sql""".split()
-)
+SHOWN = frozenset("timeit html HTML javascript js latex markdown svg SVG".split())  # cell magics that bind no names
+# Line magics that may bind names or change where files are looked for.
+BINDING = frozenset("run load loadpy macro cd env set_env store reset reset_selective sx system pylab".split())
 NAMES = ("display", "get_ipython", "exit", "quit")  # what IPython defines beside Python's own
 SHELL = ("system", "getoutput")
 CALLS = (*SHELL, "run_line_magic", "run_cell_magic")
@@ -102,26 +100,13 @@ def meaning(kind: str, values: list[str], commands: list[str]) -> str:
             inner = as_python(rest)
             commands[:0] = inner.commands
             return "\n" + inner.text  # the first line was the magic
-        if name not in FOREIGN or name in ("script", "bash", "sh", "writefile", "file", "system", "sx"):
+        if name not in SHOWN:
             commands.insert(0, f"%%{name}")
         return "None"
     if name in WRAPPERS and rest.strip():
         inner = as_python(rest.strip().removeprefix("-q "))
         commands[:0] = inner.commands
         return inner.text
-    if name in (
-        "run",
-        "load",
-        "loadpy",
-        "macro",
-        "cd",
-        "env",
-        "set_env",
-        "store",
-        "reset",
-        "reset_selective",
-        "sx",
-        "system",
-    ):
+    if name in BINDING:
         commands.insert(0, f"%{name} {rest}".strip())
     return "None"

@@ -5,6 +5,7 @@
     Brightspace    123-4567 - Ada Lovelace - Nov 2, 2026 1159 PM/x.ipynb
     Blackboard     Homework_alovelace_attempt_2026-11-02-23-59-10_x.ipynb
     Gradescope     submission_123456/x.ipynb, and submission_metadata.yml, which names the senders
+    Sakai          Lovelace, Ada(alovelace)/Submission attachment(s)/x.ipynb, timestamp.txt
     nbgrader       alovelace+lectures+2026-11-02 23:59:10 UTC/x.ipynb
 
 A platform's number decides who somebody is. A name is for people to read, and two people may share it.
@@ -26,6 +27,7 @@ from utils.course.exercises import CourseError
 import yaml
 
 METADATA = "submission_metadata.yml"
+OWN_FILES = (METADATA, "index.html", "grades.csv", "grades.xls", "grades.xlsx")  # that a platform puts into its export
 MOODLE = re.compile(r"^(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)$")
 CANVAS = re.compile(r"^(?P<name>[^_/]+?)(?P<late>_LATE)?_(?P<id>\d+)_\d+_(?P<rest>.+\.\w+)$")
 BRIGHTSPACE = re.compile(
@@ -34,6 +36,7 @@ BRIGHTSPACE = re.compile(
 BLACKBOARD = re.compile(
     r"^(?P<title>.+)_(?P<id>[^_]+)_attempt_(?P<stamp>\d{4}(?:-\d\d){5})(?:_(?P<rest>.+)|(?P<info>\.txt)|)$"
 )
+ANONYMOUS = re.compile(r"^(?P<name>anon_(?P<id>[A-Za-z0-9]{5}))(?P<late>_LATE)?_\d+_(?P<rest>.+\.\w+)$")
 GRADESCOPE = re.compile(r"^(?P<name>submission_(?P<id>\d+))$")
 NBGRADER = re.compile(
     r"^(?P<name>(?P<id>[^+/]+))\+[^+/]+\+(?P<stamp>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[^+/]*)(?:\+[^/]*)?$"
@@ -44,6 +47,7 @@ PATTERNS = {
     "Blackboard": BLACKBOARD,
     "Brightspace": BRIGHTSPACE,
     "Gradescope": GRADESCOPE,
+    "Canvas, anonymous": ANONYMOUS,
     "Canvas": CANVAS,
 }
 STAMPS = (
@@ -54,6 +58,7 @@ STAMPS = (
         "%Y-%m-%dT%H:%M:%S",
         "%Y-%m-%dT%H:%M",
         "%Y-%m-%d %H:%M",
+        "%Y%m%d%H%M%S%f",
     ),
     *("%b %d, %Y %I%M %p", "%B %d, %Y %I%M %p", "%b %d, %Y %I:%M %p", "%B %d, %Y %I:%M %p", "%d %B, %Y %H%M"),
     *("%d %b, %Y %H%M", "%d %B %Y %H%M", "%d %B, %Y %I%M %p", "%d %B, %Y %H:%M", "%Y-%m-%d"),

@@ -72,6 +72,7 @@ class Job:
     shown: dict[str, str] = field(default_factory=dict)  # exercise -> its cell as it stands in the notebook
     doubts: dict[str, list[str]] = field(default_factory=dict)  # exercise -> reasons for a review if it does not pass
     helped: frozenset[str] = frozenset()  # exercises that use cells which are not graded
+    in_order: bool = False  # test each exercise with the cells up to its own
 
 
 def status_path(folder: Path, student: str, notebook: str) -> Path:

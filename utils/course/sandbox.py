@@ -92,9 +92,12 @@ def command(folder: Path, limits: Limits) -> list[str]:
         words += ["--symlink", os.readlink(path), path] if link else ["--ro-bind", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]
     words += ["--size", str(limits.disk), "--tmpfs", "/tmp", "--size", str(limits.disk), "--tmpfs", "/dev/shm"]
-    for place in map(str, [*python_folders(), ROOT / "utils", *resources(folder)]):
+    for place in map(str, [*python_folders(), ROOT / "utils"]):
         words += ["--ro-bind", place, place]
-    return [*words, "--dir", str(folder), "--remount-ro", "/dev", "--remount-ro", "/", "cat"]
+    words += ["--size", str(limits.disk), "--tmpfs", str(folder)]  # a notebook may write beside itself
+    for place in map(str, resources(folder)):
+        words += ["--ro-bind", place, place]
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "cat"]
 
 
 def resources(folder: Path) -> list[Path]:

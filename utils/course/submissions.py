@@ -11,6 +11,7 @@ that lies in the folder is passed over: what is no notebook is told.
 import os
 import stat
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,20 +19,24 @@ from utils.course.exercises import CourseError
 from utils.course.handed_in import (
     FILE_LIMIT,
     LINK,
+    NO_NOTEBOOK,
     NOTEBOOK,
     PACKED,
     STAMP,
     File,
     Rules,
+    holds_a_class,
     ignored,
     is_zip,
     senders_of,
     time_stamp,
     too_large,
     typed,
+    without_zip,
 )
 from utils.course.platforms import (
     METADATA,
+    OWN_FILES,
     Sender,
     gradescope_senders,
     people,
@@ -67,6 +72,15 @@ def collect(folder: Path, rules: Rules | None = None) -> list[File]:
 
 def put_aside(files: list[File]) -> list[File]:
     """Return the files, those that are no answers as notes on an answer of the same student where there is one."""
+    have = {file.student for file in files if not file.aside and not file.problem}
+    for file in files:  # such as what was typed into the platform's text field, beside the notebook
+        if file.problem == NO_NOTEBOOK and file.student in have:
+            file.problem, file.aside, file.name = "", True, file.name or "a folder without a notebook"
+    known = {file.student for file in files if not file.aside}
+    for file in reversed(files):  # of somebody in an export who has handed in nothing else
+        if file.aside and file.sender.export and file.student and file.student not in known:
+            files = [*files, replace(file, name="", aside=False, problem=NO_NOTEBOOK, notes=[])]
+            known.add(file.student)
     first = {file.student: file for file in reversed(files) if not file.aside and file.student}
     others: dict[str, list[str]] = {}
     for file in files:
@@ -106,8 +120,8 @@ def is_export(entry: os.DirEntry[str]) -> bool:
                 names = list({part[0] for part in without_top(archive.infolist()) if part})
     except (*BAD_ZIP, OSError):
         return False
-    names = [name for name in names if not ignored(name) and name not in (METADATA, "index.html")]
-    return bool(names) and all(recognise(name.removesuffix(".zip")) or recognise(name) for name in names)
+    names = [name for name in names if not ignored(name) and name not in OWN_FILES]
+    return bool(names) and all(recognise(without_zip(name)) or recognise(name) for name in names)
 
 
 def from_entry(
@@ -123,8 +137,8 @@ def from_entry(
     name = entry.name
     known = recognise(name)
     shown = (known[1] if known and sender else "") or name
-    owner = sender or Sender(student_name(name.removesuffix(".zip") if is_zip(name) else name), export=export)
-    if ignored(name) or name in (STAMP, METADATA) or (sender and shown == ".txt"):
+    owner = sender or Sender(student_name(without_zip(name)), export=export)
+    if ignored(name) or name in (STAMP, *OWN_FILES) or (sender and shown == ".txt"):
         return [File("", name, aside=True)]
     if entry.is_symlink():
         return [File("", name, problem=LINK, sender=owner)]
@@ -133,7 +147,8 @@ def from_entry(
             return [
                 File("", name, problem="is a hidden folder, which is not looked into: rename it if it is a student's")
             ]
-        return from_class(entry.path, name, rules) if exports and not sender else from_folder(entry.path, owner, rules)
+        of_class = not sender and (exports or (alone and holds_a_class(paths_below(entry.path))))
+        return from_class(entry.path, name, rules) if of_class else from_folder(entry.path, owner, rules)
     if is_zip(name):
         return read_zip(entry.path, owner, (exports or alone) and not sender, rules=rules)
     file = read_file(shown, entry.path)
@@ -141,18 +156,25 @@ def from_entry(
         return [typed(replace(file, sender=sender))]
     file = typed(file)
     if not file.problem and not file.aside:
-        file.problem = f"lies outside a student's folder; expected {folder}/<student>/{name}"
+        file.problem = f"lies outside a student's folder; expected {folder}/<student>/{name}, or a --pattern for names"
     return [replace(file, aside=False, problem=file.problem or "is no notebook, and lies outside a student's folder")]
+
+
+def paths_below(folder: str) -> Iterator[tuple[str, ...]]:
+    """Yield the paths of the files below a folder, in parts."""
+    for place, _, names in os.walk(folder):
+        yield from (Path(os.path.relpath(os.path.join(place, name), folder)).parts for name in names)
 
 
 def from_folder(path: str, sender: Sender, rules: Rules) -> list[File]:
     """Return the Files of one student's folder."""
-    found = []
+    found, stamps = [], dict[str, str]()
     for place, folders, names in os.walk(path):
         aside = [name for name in folders if name.startswith((".", "__"))]
         folders[:] = sorted(set(folders) - set(aside))
         stamp = time_stamp(read_file(STAMP, os.path.join(place, STAMP)).data) if STAMP in names else ""
-        own = replace(sender, stamp=stamp or sender.stamp)
+        stamps[place] = stamp or stamps.get(os.path.dirname(place), sender.stamp)
+        own = replace(sender, stamp=stamps[place])
         found += [File("", os.path.relpath(os.path.join(place, n), path), sender=own, aside=True) for n in aside]
         for name in sorted(names) + [f for f in folders if os.path.islink(os.path.join(place, f))]:
             file = os.path.join(place, name)
@@ -166,7 +188,7 @@ def from_folder(path: str, sender: Sender, rules: Rules) -> list[File]:
                 read = name.lower().endswith((*NOTEBOOK, *PACKED)) and not hidden
                 found.append(replace(typed(read_file(shown, file) if read else File("", shown)), sender=own))
     if not any(not file.aside for file in found):
-        found.append(File("", "", problem="holds no notebook (a file that ends in .ipynb)", sender=sender))
+        found.append(File("", "", problem=NO_NOTEBOOK, sender=sender))
     return found
 
 

@@ -22,6 +22,7 @@ import re
 import signal
 import socket
 import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,15 @@ def display(*values: Any, **options: Any) -> None:
     print(*values, sep="\n")
 
 
+class ZMQInteractiveShell:
+    """What `get_ipython()` returns: it has the name of a notebook's shell, and whatever it is told, it does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *values, **options: [] if name == "getoutput" else None
+
+
 def answer_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits) -> None:
     """Define what the student wrote, and then compute what the tests ask for."""
     order = Define(**receive(link))
@@ -63,18 +73,33 @@ def answer_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors_written):
         namespace = prepared(link, order)
         before = dict(namespace)
-        errors: dict[str, str] = {}
-        for number, (name, source) in enumerate(order.cells):
-            send(link, Reply(AT, name))
-            try:
-                cells.run(source, namespace, rooms.ANSWER_FILE.format(number))
-            except BaseException as error:  # SystemExit and KeyboardInterrupt are students' errors as well
-                errors.setdefault(name, cells.explain(error))
+        errors = define(link, order.cells, namespace)
         output.take()
         errors_written.take()
         send(link, Reply(DEFINED, errors=errors))
         with contextlib.suppress(rooms.Gone):
             AnswerRoom(peer, namespace, before, errors_written).serve_forever()
+
+
+def define(link: socket.socket, wanted: list[tuple[str, str]], namespace: dict[str, Any]) -> dict[str, str]:
+    """Run the student's cells; return how those ended that stopped, by exercise, "" for other cells.
+
+    A cell that missed a name is run once more after the others: in the notebook it may have stood below them.
+    """
+    left, errors = list(enumerate(wanted)), dict[int, str]()
+    for _ in range(3):
+        missing = []
+        for number, (name, source) in left:
+            send(link, Reply(AT, name))
+            errors.pop(number, None)
+            try:
+                cells.run(source, namespace, rooms.ANSWER_FILE.format(number))
+            except BaseException as error:  # SystemExit and KeyboardInterrupt are students' errors as well
+                errors[number] = cells.explain(error)
+                if isinstance(error, NameError):
+                    missing.append((number, (name, source)))
+        left = missing
+    return {wanted[number][0]: errors[number] for number in sorted(errors, reverse=True)}
 
 
 def test_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits) -> None:
@@ -98,8 +123,10 @@ def test_room(link: socket.socket, peer: socket.socket, limits: sandbox.Limits) 
 
 
 def prepared(link: socket.socket, order: Define) -> dict[str, Any]:
-    """Run the set-up cells and return their names."""
-    namespace: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__, "display": display}
+    """Run the set-up cells and return their names: those of the module `__main__`, as in a notebook."""
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
+    namespace = vars(module)
+    namespace |= {"__builtins__": __builtins__, "display": display, "get_ipython": ZMQInteractiveShell}
     send(link, Reply(SETUP))
     for source in order.setup:
         cells.run(source, namespace)

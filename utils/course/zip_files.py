@@ -17,14 +17,18 @@ from utils.course.handed_in import (
     FILE_LIMIT,
     FILES_LIMIT,
     MIB,
+    NO_NOTEBOOK,
     NOTEBOOK,
     STAMP,
     TOTAL_LIMIT,
     File,
     Rules,
+    hidden,
+    holds_a_class,
     ignored,
     is_zip,
     senders_of,
+    time_stamp,
     too_large,
     typed,
 )
@@ -80,10 +84,11 @@ def read_zip(
                 return [problem(text)]
             owners = owners_in(entries, shown, rules or Rules()) if of_class else {}
             groups = metadata_in(archive) if of_class else {}
+            stamps = stamps_in(archive)
             found = [
                 own
                 for info, parts in zip(entries, without_top(entries) if owners else map(parts_of, entries), strict=True)
-                for file in read_entry(archive, info, parts, sender, owners, shown, content is None)
+                for file in read_entry(archive, info, parts, stamps, sender, owners, shown, content is None)
                 for own in shared(file, groups, shown)
             ]
     except BAD_ZIP as error:
@@ -93,7 +98,7 @@ def read_zip(
     except Exception as error:  # ours, or one of zipfile's that is missing above: told with its traceback
         return [replace(problem(""), error=error)]
     if not any(not file.aside for file in found):
-        found.append(problem("holds no notebook (a file that ends in .ipynb)"))
+        found.append(problem(NO_NOTEBOOK))
     return found
 
 
@@ -127,8 +132,9 @@ def without_top(entries: list[zipfile.ZipInfo]) -> list[list[str]]:
     """Return the parts of the paths, without a folder around the folders that a platform has named."""
     parts = [parts_of(info) for info in entries]
     tops = {part[0] for part in parts if part and not ignored(part[0])}
-    if len(tops) == 1 and any(len(p) > 1 and recognise(p[1]) for p in parts) and not recognise(min(tops)):
-        return [part[1:] for part in parts]
+    if len(tops) == 1 and not recognise(min(tops)):
+        if any(len(p) > 1 and recognise(p[1]) for p in parts) or holds_a_class(part[1:] for part in parts):
+            return [part[1:] for part in parts]
     return parts
 
 
@@ -140,6 +146,16 @@ def metadata_in(archive: zipfile.ZipFile) -> dict[str, list[Sender]]:
     return {}
 
 
+def stamps_in(archive: zipfile.ZipFile) -> dict[tuple[str, ...], str]:
+    """Return the times in the files `timestamp.txt` of an archive, by their folders."""
+    found = {}
+    for info in archive.infolist():
+        if parts_of(info)[-1:] == [STAMP] and info.file_size <= FILE_LIMIT:
+            with archive.open(info) as content:
+                found[tuple(parts_of(info)[:-1])] = time_stamp(content.read(200))
+    return found
+
+
 def owners_in(entries: list[zipfile.ZipInfo], shown: str, rules: Rules) -> dict[str, Sender]:
     """Return the senders of a zip file of a whole class, by the first part of its entries; {} for one of a student."""
     parts = [part for part in without_top(entries) if part and not ignored(part[0])]
@@ -147,13 +163,15 @@ def owners_in(entries: list[zipfile.ZipInfo], shown: str, rules: Rules) -> dict[
     holding = {part[0] for part in parts if len(part) > 1 and part[-1].lower().endswith((*NOTEBOOK, ".zip"))}
     if not known and (len(holding) < 2 or holding <= set(ASSIGNMENTS)):
         return {}
-    return {name: known.get(name) or Sender(student_name(name), export=shown) for name in {*holding, *known}}
+    folders = {part[0] for part in parts if len(part) > 1 and not hidden(part[0])}
+    return {name: known.get(name) or Sender(student_name(name), export=shown) for name in {*folders, *known}}
 
 
 def read_entry(
     archive: zipfile.ZipFile,
     info: zipfile.ZipInfo,
     parts: list[str],
+    stamps: dict[tuple[str, ...], str],
     sender: Sender,
     owners: dict[str, Sender],
     shown: str,
@@ -163,6 +181,9 @@ def read_entry(
     if info.is_dir() or not parts or parts[-1] in (STAMP, METADATA):
         return
     name, owner = "/".join(parts), owners.get(parts[0], sender)
+    places = (tuple(parts_of(info)[:depth]) for depth in range(len(parts_of(info)), 0, -1))
+    if stamp := next((stamps[place] for place in places if place in stamps), ""):
+        owner = replace(owner, stamp=stamp)
     known = recognise(parts[0]) if owners and len(parts) == 1 else None
     name = known[1] if known and known[1] else name
     file = File("", name, notes=[f"from {shown}"], sender=owner)

@@ -7,10 +7,11 @@ batches = streamed_batches(dataset, ...)         here, straight from the files, 
 train(trainer, batches)                          training.py
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from utils.diffusion.images import read_image, to_float, to_hints
+from utils.diffusion.images import read_image, read_sketch, to_float, to_hints
 from utils.diffusion.latent_diffusion import LatentDiffusion
 from utils.diffusion.pairs import Pairs
 from utils.diffusion.tokenizers import Tokenizer
@@ -21,6 +22,7 @@ import tensorflow as tf
 
 __all__ = ["augment_pair", "cached_batches", "encode_examples", "make_dataset", "streamed_batches"]
 
+LOOKED_AT = 64  # examples that a fingerprint is made from
 SMALLEST_CUT = 0.85  # share of a side that the augmentation cuts out at least
 
 EditCaptions = Callable[[list[str]], list[str]]
@@ -80,12 +82,14 @@ def make_dataset(
         seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
         data = tf.data.Dataset.zip(data, seeds).map(augment_pair, num_parallel_calls=workers)
     data = data.batch(batch_size, drop_remainder=drop_remainder)
-    return data.prefetch(tf.data.AUTOTUNE) if prefetch else data
+    data = data.prefetch(tf.data.AUTOTUNE) if prefetch else data
+    data.fingerprint = pairs.fingerprint()
+    return data
 
 
 def _read_pair(pair: dict[str, tf.Tensor], size: int, hint_range: tuple[float, float]) -> dict[str, tf.Tensor]:
     def read(image: bytes, sketch: bytes) -> tuple[np.ndarray, np.ndarray]:
-        return to_float(read_image(image.decode(), size)), to_hints(read_image(sketch.decode(), size), hint_range)
+        return to_float(read_image(image.decode(), size)), to_hints(read_sketch(sketch.decode(), size), hint_range)
 
     # Pillow in a Python function, not TensorFlow's decoder, which knows neither EXIF nor transparency: one decoder for
     # everything. Pillow lets go of Python's lock while it decodes and resizes.
@@ -184,16 +188,31 @@ def cached_batches(examples: dict[str, np.ndarray], batch_size: int, seed: int) 
                 yield {name: array[chosen] for name, array in examples.items()}
             epoch, position = epoch + 1, 0
 
+    rows = np.unique(np.linspace(0, count - 1, LOOKED_AT).astype(int))
+    digest = hashlib.sha256(str(count).encode())
+    for name in sorted(examples):
+        digest.update(name.encode() + np.ascontiguousarray(examples[name][rows]).tobytes())
+    batches.fingerprint = digest.hexdigest()[:16]  # type: ignore[attr-defined]
     return batches
 
 
 def streamed_batches(
-    dataset: tf.data.Dataset, tokenizer: Tokenizer, edit_captions: EditCaptions | None = None
+    dataset: tf.data.Dataset,
+    tokenizer: Tokenizer,
+    edit_captions: EditCaptions | None = None,
+    fingerprint: str | None = None,
 ) -> Batches:
     """Batches straight from files, encoded in every step: for more pairs than fit into memory.
 
     Slower than examples that are encoded once, but every epoch is augmented anew. A run that goes on reads its way to
     where it was.
+
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        Its batches are dicts of ``image``, ``hint`` and ``caption``, as `make_dataset` makes them.
+    fingerprint : str, optional
+        `Pairs.fingerprint()` of its pairs: a run does not go on with others. A dataset of `make_dataset` knows its own.
     """
 
     def batches(start: int) -> Iterator[dict[str, np.ndarray]]:
@@ -201,4 +220,5 @@ def streamed_batches(
             tokens = tokenizer(_captions(batch, edit_captions))
             yield {"image": batch["image"], "hint": batch["hint"], "tokens": tokens}
 
+    batches.fingerprint = fingerprint or getattr(dataset, "fingerprint", None)  # type: ignore[attr-defined]
     return batches

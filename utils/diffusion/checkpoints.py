@@ -1,7 +1,8 @@
 """The state of a training run on the disk: ``step-<step>.npz``, whole or not there, and the run's history in it.
 
 Kept are the weights that move, their averages, the optimizer's numbers, the state of the random numbers and the
-history; frozen parts are not. Everything that trains in this package, the pretraining too, has this format.
+history, with the configuration and a fingerprint of the data that made them; frozen parts are not. Everything that
+trains in this package, the pretraining too, has this format.
 """
 
 import contextlib
@@ -20,9 +21,19 @@ import numpy as np
 from keras import ops
 from safetensors import SafetensorError
 
-__all__ = ["CheckpointError", "History", "last_checkpoint", "load_averages", "read_history", "restore", "save"]
+__all__ = [
+    "CheckpointError",
+    "History",
+    "averages",
+    "last_checkpoint",
+    "load_averages",
+    "read_history",
+    "restore",
+    "save",
+]
 
 KEPT = 3  # checkpoints that stay
+MAY_CHANGE = {"steps", "save_every", "preview_every", "jit_compile"}  # choices with which a run may go on
 
 
 class CheckpointError(RuntimeError):
@@ -57,6 +68,7 @@ class History:
     @classmethod
     def from_json(cls, text: str) -> "History":
         values = json.loads(text)
+        values.pop("run", None)  # what the run was made with, see `restore`
         return cls(**{**values, "scores": [(step, scores) for step, scores in values["scores"]]})
 
 
@@ -85,10 +97,14 @@ def save(folder: str | Path, trainer: keras.Model, history: History) -> Path:
     """
     folder = Path(folder)
     path = folder / f"step-{history.step[-1]:08d}.npz"
-    arrays = {name: np.asarray(ops.convert_to_numpy(variable)) for name, variable in _state(trainer).items()}
+    kept = json.dumps({**json.loads(history.to_json()), "run": _run(trainer)})
+    state = {"step": history.step[-1], "history": np.array(kept)} | _state(trainer)
     try:
-        with written_whole(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, step=history.step[-1], history=np.array(history.to_json()), **arrays)
+        with written_whole(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
+            for name, value in state.items():  # one at a time: `np.savez` needs a copy of them all
+                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    array = np.asarray(ops.convert_to_numpy(value) if isinstance(value, keras.Variable) else value)
+                    np.lib.format.write_array(member, array, allow_pickle=False)
     except CheckpointError as error:
         raise CheckpointError(f"{error} The last good checkpoint is {last_checkpoint(folder)}.") from error
     for old in _checkpoints(folder)[:-KEPT]:
@@ -97,15 +113,42 @@ def save(folder: str | Path, trainer: keras.Model, history: History) -> Path:
 
 
 def restore(folder: str | Path, trainer: keras.Model) -> History:
-    """Bring a trainer to the last checkpoint's state; return the history up to it, empty if there is none."""
+    """Bring a trainer to the last checkpoint's state; return the history up to it, empty if there is none.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, belongs to another model, or to a run with other choices or other data: going on would
+        mix two runs, and a run that is complete already would return the weights of the other one.
+    """
     for unfinished in Path(folder).glob(".*-step-*.npz"):  # left by a kill in the middle of writing
         unfinished.unlink(missing_ok=True)  # another host may be doing the same
     path = last_checkpoint(folder)
     if path is None:
         return History()
     arrays = _read(path)
+    _check_run(json.loads(str(arrays["history"])).get("run", {}), _run(trainer), path)
     _assign(_state(trainer), arrays, path)
     return History.from_json(str(arrays["history"]))
+
+
+def _run(trainer: keras.Model) -> dict[str, Any]:
+    """The choices of a run by name, and the fingerprint of its data where `train` has noted one."""
+    choices = dataclasses.asdict(trainer.config)
+    return {**choices, "data": getattr(trainer, "data_fingerprint", None)}
+
+
+def _check_run(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    """Compare what both know; a file of an earlier edition knows nothing, batches of one's own have no fingerprint."""
+    names = (before.keys() & now.keys()) - MAY_CHANGE
+    if None in (before.get("data"), now["data"]):
+        names.discard("data")
+    different = [f"{name} {before[name]}, now {now[name]}" for name in sorted(names) if before[name] != now[name]]
+    if different:
+        raise CheckpointError(
+            f"{path} was written by another run: {'; '.join(different)}. Go on with the same choices and data, or take "
+            "another folder."
+        )
 
 
 def load_averages(folder: str | Path, variables: Sequence[Any]) -> None:
@@ -134,13 +177,16 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.npz"))
 
 
+def averages(trainer: keras.Model) -> list[keras.Variable]:
+    """The moving averages of what a trainer trains, in the order of its weights; none without an average."""
+    return [variable for variable in trainer.optimizer.variables if variable.path.endswith("_average")]
+
+
 def _state(trainer: keras.Model) -> dict[str, Any]:
     """All that a step changes, by name; weights and averages are numbered alike."""
     state = {f"model/{i}": variable for i, variable in enumerate(trainer.trainable_variables)}
-    kept = trainer.optimizer.variables
-    averages = [variable for variable in kept if variable.path.endswith("_average")]
-    state |= {f"average/{i}": variable for i, variable in enumerate(averages)}
-    rest = [variable for variable in kept if not variable.path.endswith("_average")]
+    state |= {f"average/{i}": variable for i, variable in enumerate(averages(trainer))}
+    rest = [variable for variable in trainer.optimizer.variables if not variable.path.endswith("_average")]
     return state | {f"optimizer/{i}": variable for i, variable in enumerate(rest)} | {"seed": trainer.noise_seed.state}
 
 

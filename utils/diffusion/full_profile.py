@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from utils import runtime
+from utils.diffusion.checkpoints import KEPT
 from utils.diffusion.pairs import SUFFIXES
 
 __all__ = ["check_full_profile", "memory_table"]
@@ -22,8 +23,11 @@ PARAMETERS = {
     "controlnet": 361_279_120,
 }
 FEWEST_PAIRS = 160  # a tenth is held out: 16, as many as the notebook shows
-DOWNLOADS, CHECKPOINTS = 4.3, 11.0  # GiB: what Keras keeps of the published weights; two checkpoints of a branch
 GIB = 2**30
+DOWNLOADS = 4.3  # GiB: what Keras keeps of the published weights
+# A checkpoint holds weights, their moving average, Adam's two averages and the summed gradients of a branch; some are
+# kept while the next one is written
+CHECKPOINTS = (KEPT + 1) * 5 * 4 * PARAMETERS["controlnet"] / GIB
 # Transformer blocks that gradients pass through, by how often the latents were halved: the branch's and those on the
 # U-Net's way up
 ATTENTIONS, HEADS, WORDS = (2 + 3, 2 + 3, 2 + 3, 1), 8, 77

@@ -160,7 +160,9 @@ def _real_unet(image_size: int, pretrained: bool) -> keras.Model:
     widths, attention = (320, 640, 1280, 1280), (True, True, True, False)
     unet = build_unet((side, side, 4), (MAX_PROMPT_LENGTH, 768), widths, 2, attention, groups=32, heads=8)
     if pretrained:
-        unet.set_weights(DiffusionModel(image_size, image_size, MAX_PROMPT_LENGTH).get_weights())
+        published = DiffusionModel(image_size, image_size, MAX_PROMPT_LENGTH)
+        for variable, value in zip(unet.weights, published.weights, strict=True):  # no third copy, as in `get_weights`
+            variable.assign(value)
     return unet
 
 

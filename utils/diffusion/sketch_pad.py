@@ -77,7 +77,7 @@ def picture_row(pictures: np.ndarray, side: int, gap: int = 4) -> bytes:
 
 
 class SketchPad:
-    """A canvas, a field for the caption, a button that clears and one that makes the pictures.
+    """A canvas, a field for the caption, and buttons: take the last stroke back, clear, make the pictures.
 
     Parameters
     ----------
@@ -122,11 +122,13 @@ class SketchPad:
         )
         self.clear_button = Button(description="Clear")
         self.clear_button.on_click(lambda _: self.clear())
+        self.undo_button = Button(description="Undo", tooltip="Take the last stroke back")
+        self.undo_button.on_click(lambda _: self.undo())
         self.make_button = Button(description="Make the picture", button_style="primary")
         self.make_button.on_click(lambda _: self.make())
         self.message = HTML("Draw in the frame with mouse, pen or finger, write a caption, and press the button.")
         self.result = Image(format="png", layout={"visibility": "hidden", "max_width": "100%"})
-        buttons = HBox([self.make_button, self.clear_button])
+        buttons = HBox([self.make_button, self.undo_button, self.clear_button], layout={"flex_flow": "row wrap"})
         pictures = HBox([self.canvas, self.result], layout={"flex_flow": "row wrap"})  # below each other on a phone
         self.widget = VBox([pictures, self.caption, buttons, self.message])
         self.clear()
@@ -134,6 +136,7 @@ class SketchPad:
     def _down(self, x: float, y: float) -> None:
         self._drawing = True
         self.strokes.append([(x, y)])
+        self._dot(x, y)
 
     def _move(self, x: float, y: float) -> None:
         if self._drawing:
@@ -142,6 +145,14 @@ class SketchPad:
 
     def _up(self, x: float, y: float) -> None:
         self._drawing = False
+
+    def _dot(self, x: float, y: float) -> None:
+        self.canvas.fill_circle(x, y, LINE_WIDTH * SIDE / 2)
+
+    def undo(self) -> None:
+        """Forget the last stroke."""
+        del self.strokes[-1:]
+        self._redraw()
 
     def clear(self) -> None:
         """Empty the canvas and forget the strokes."""
@@ -153,10 +164,11 @@ class SketchPad:
         self._other.fill_rect(0, 0, 1, 1)  # ipycanvas names a canvas to the window only where it draws on another one
         self.canvas.fill_style = "white"
         self.canvas.fill_rect(0, 0, SIDE, SIDE)
-        self.canvas.stroke_style = "black"
+        self.canvas.fill_style = self.canvas.stroke_style = "black"
         self.canvas.line_width = LINE_WIDTH * SIDE
         self.canvas.line_cap = "round"
         for stroke in self.strokes:
+            self._dot(*stroke[0])
             for start, end in itertools.pairwise(stroke):
                 self.canvas.stroke_line(*start, *end)
 

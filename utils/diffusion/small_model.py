@@ -269,4 +269,6 @@ def _set_weights(model: keras.Model, part: str, arrays: dict[str, np.ndarray], p
             f"{path}: does not fit {CONFIG_FILE}: {part} has {len(names)} arrays, the file {len(names) + extra}; "
             f"the first that differs is number {wrong}. {_advice(path)}"
         )
+    if wrong_ones := [name for name in names if not np.isfinite(arrays[name]).all()]:
+        raise WeightsError(f"{path}: {wrong_ones[0]} holds numbers that are not finite. {_advice(path)}")
     model.set_weights([arrays[name].astype("float32") for name in names])

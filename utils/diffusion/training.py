@@ -7,6 +7,7 @@ the step, or is in the checkpoint.
 """
 
 import dataclasses
+import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +23,19 @@ import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-__all__ = ["Batches", "TrainingConfig", "TrainingDiverged", "make_optimizer", "prepare", "train", "with_averages"]
+__all__ = [
+    "Batches",
+    "TrainingConfig",
+    "TrainingDiverged",
+    "make_optimizer",
+    "prepare",
+    "train",
+    "weights_hash",
+    "with_averages",
+]
 
-# Takes the number of the first step and returns the batches from there on, without an end.
+# Takes the number of the first step and returns the batches from there on, without an end. An attribute `fingerprint`
+# (str) of the function tells data apart: a run goes on only with its own.
 Batches = Callable[[int], Iterator[dict[str, np.ndarray]]]
 
 
@@ -140,16 +151,32 @@ def use_averages(trainer: keras.Model) -> None:
 def with_averages(trainer: keras.Model, function: Callable[[], Any]) -> Any:
     """Call ``function()`` while the averaged weights are in what is trained; return what it returns.
 
-    `keras.callbacks.SwapEMAWeights` does not fit: it swaps only around epochs and validation, and on TensorFlow by
-    sums and differences, which round, while a run that is previewed must go on from its weights bit by bit.
+    Weights and averages change places one by one, so that no third copy of them is held.
+    `keras.callbacks.SwapEMAWeights` does not fit: it swaps only around epochs and validation, and on TensorFlow by sums
+    and differences, which round, while a run that is previewed must go on from its weights bit by bit.
     """
-    present = [np.array(ops.convert_to_numpy(variable)) for variable in trainer.trainable_variables]
+    if trainer.config.ema is None:
+        return function()
+    _swap_averages(trainer)
     try:
-        use_averages(trainer)
         return function()
     finally:
-        for variable, value in zip(trainer.trainable_variables, present, strict=True):
-            variable.assign(value)
+        _swap_averages(trainer)
+
+
+def _swap_averages(trainer: keras.Model) -> None:
+    for variable, average in zip(trainer.trainable_variables, checkpoints.averages(trainer), strict=True):
+        value = np.array(ops.convert_to_numpy(variable))
+        variable.assign(average)
+        average.assign(value)
+
+
+def weights_hash(network: keras.Model) -> str:
+    """Return a hash of a network's weights, equal where no bit of them has moved, without a second copy of them."""
+    digest = hashlib.sha256()
+    for variable in network.weights:
+        digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable)).tobytes())
+    return digest.hexdigest()
 
 
 # The run --------------------------------------------------------------------------------------------------------------
@@ -185,8 +212,10 @@ def train(
     TrainingDiverged
         A loss or a weight is not finite. Nothing is saved after the last good checkpoint.
     checkpoints.CheckpointError
-        A checkpoint cannot be written (a full disk) or does not belong to this trainer.
+        A checkpoint cannot be written (a full disk), or does not belong to this trainer, these choices or these data.
+        More steps, and others between checkpoints, are no other run.
     """
+    trainer.data_fingerprint = getattr(batches, "fingerprint", None)
     last = None if folder is None else checkpoints.last_checkpoint(folder)
     hosts.check_same(
         int(last.stem.removeprefix("step-")) if last else 0, f"the step of the last checkpoint in {folder}"
@@ -194,6 +223,7 @@ def train(
     history = History() if folder is None else checkpoints.restore(folder, trainer)
     start = history.step[-1] if history.step else 0
     if start >= trainer.config.steps:
+        print(f"already complete: {last} holds {start} steps, asked for were {trainer.config.steps}", flush=True)
         use_averages(trainer)
         return history
     trainer.fit(
