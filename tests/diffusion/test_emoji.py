@@ -56,6 +56,14 @@ def test_names_carry_no_colour_words(drawings):
     assert not [d.thing for d in drawings if set(d.thing.split()) & set(COLOURS)]
 
 
+def test_a_drawing_as_it_is_lies_on_white(drawings):
+    tomato = next(d for d in drawings if d.thing == "tomato")
+    picture = emoji.draw(tomato, size=32)
+    assert picture.shape == (32, 32, 3) and picture.dtype == np.uint8
+    assert picture[0, 0].tolist() == [255, 255, 255]
+    assert name_colour(picture[20, 16]) == "red"
+
+
 def test_split_keeps_relatives_together_and_loses_nothing(drawings):
     train, held_out = emoji.split_drawings(drawings)
     assert 150 <= len(held_out) <= 170

@@ -166,6 +166,11 @@ def _rasterise(svg: str, size: int, style: str | None = None, background: str | 
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
 
 
+def draw(drawing: Drawing, size: int = 64) -> np.ndarray:
+    """Return the drawing as it is, on white, uint8 of shape (size, size, 3)."""
+    return np.ascontiguousarray(_rasterise(drawing.svg, size, background="#ffffff")[..., :3])
+
+
 def _transform(svg: str, rng: np.random.Generator) -> str:
     """Wrap the drawing in one random flip, 15 degrees, a scale of 0.68 to 0.90, an offset of 1.5 units in 36."""
     flip = -1 if rng.random() < 0.5 else 1
