@@ -58,19 +58,22 @@ def parts(tiny: bool) -> dict[str, list[str]]:
     }
 
 
-def run(name: str, arguments: list[str], seconds: float) -> bool:
-    """Run one part for at most so many seconds; print and keep its last line. False where it failed."""
+def run(name: str, arguments: list[str], seconds: float, endless: bool = False) -> bool:
+    """Run one part for at most so many seconds; print and keep its last line. False where it failed.
+
+    An ``endless`` part is meant to be stopped: it fails only where it ends by itself with an error.
+    """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     began = time.monotonic()
     try:
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds
+            [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, timeout=seconds
         )
-        shown = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines() or ["no output"]
-        good = done.returncode == 0
-    except subprocess.TimeoutExpired:
-        shown, good = [f"stopped after {seconds:.0f} s"], False
+        good, said = done.returncode == 0, done.stdout if done.returncode == 0 else done.stderr
+    except subprocess.TimeoutExpired as stopped:
+        good, said = endless, (stopped.stdout or b"").strip() + f"\nstopped after {seconds:.0f} s".encode()
+    shown = said.decode(errors="replace").strip().splitlines() or ["no output"]
     kept = shown[-2:] if good else shown[-1:]
     text = "\n".join(f"{name}: {'' if good else 'FAILED: '}{line}" for line in kept)
     print(f"{text}   [{time.monotonic() - began:.0f} s]", flush=True)
@@ -93,10 +96,11 @@ def main() -> int:
         pretrain = ["-m", "utils.diffusion.pretrain"]
         cache = ["--cache", str(given.cache.resolve())]
         left = max(end - time.monotonic() - 60, 30)
-        run("pretraining, until the time is over", [*pretrain, "unet", *cache], left)  # its checkpoints stay
+        train = run("pretraining, until the time is over", [*pretrain, "unet", *cache], left, endless=True)
         weights = given.cache.resolve() / "weights"
         export = [*pretrain, "export", *cache, "--weights", str(weights), "--figures", str(weights)]
-        failed += [] if run("export", export, 600) else ["export"]
+        exported = run("export", export, 600)  # the checkpoints stay
+        failed += [part for part, good in (("pretraining", train), ("export", exported)) if not good]
     print(f"report: {REPORT}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
