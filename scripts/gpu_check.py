@@ -5,8 +5,8 @@
 
 ``FOLDER`` is the cache of `python -m utils.diffusion.pretrain`; its U-Net goes on from the last checkpoint, and the
 weights are exported to ``FOLDER/weights``. ``--tiny`` shows on a CPU that everything runs: small networks, one step.
-Lines for diffusers need ``torch`` and ``diffusers``. Each part is a process of its own, so its memory is its own, and
-what it prints goes to ``build/gpu_check.txt`` too.
+Lines for diffusers need ``torch`` and ``diffusers``; without them they fail. Each part is a process of its own, so its
+memory is its own; its last lines are printed and kept in ``build/gpu_check.txt``.
 """
 
 import argparse
@@ -25,13 +25,13 @@ unet = SketchToImage.load("assignment/weights").diffusion.unet
 rng = np.random.default_rng(0)
 inputs = {t.name: rng.standard_normal((4, *t.shape[1:])).astype("float32") for t in unet.inputs}
 device, cpu = jax.devices()[0], jax.devices("cpu")[0]
+variables = [*unet.trainable_variables, *unet.non_trainable_variables]
+n = len(unet.trainable_variables)
 def predicted(where, precision):
     with jax.default_device(where), jax.default_matmul_precision(precision):
         state = [jax.device_put(v.value, where) for v in variables]
         call = jax.jit(lambda state, x: unet.stateless_call(state[:n], state[n:], x)[0])
         return np.asarray(call(state, {k: jax.device_put(v, where) for k, v in inputs.items()}))
-variables = [*unet.trainable_variables, *unet.non_trainable_variables]
-n = len(unet.trainable_variables)
 truth = predicted(cpu, "highest")
 for precision, limit in (("highest", 1e-4), ("default", 2e-2)):
     error = np.linalg.norm(predicted(device, precision) - truth) / np.linalg.norm(truth)
@@ -59,18 +59,19 @@ def parts(tiny: bool) -> dict[str, list[str]]:
 
 
 def run(name: str, arguments: list[str], seconds: float, endless: bool = False) -> bool:
-    """Run one part for at most so many seconds; print and keep its last line. False where it failed.
+    """Run one part for at most so many seconds; print and keep its last lines. False where it failed.
 
-    An ``endless`` part is meant to be stopped: it fails only where it ends by itself with an error.
+    A part that is stopped has failed, unless it is ``endless``: that one fails only where it ends with an error.
     """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    began = time.monotonic()
+    began, seconds = time.monotonic(), max(seconds, 0.0)
     try:
         done = subprocess.run(
             [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, timeout=seconds
         )
-        good, said = done.returncode == 0, done.stdout if done.returncode == 0 else done.stderr
+        good = done.returncode == 0
+        said = done.stdout if good else done.stderr
     except subprocess.TimeoutExpired as stopped:
         good, said = endless, (stopped.stdout or b"").strip() + f"\nstopped after {seconds:.0f} s".encode()
     shown = said.decode(errors="replace").strip().splitlines() or ["no output"]
@@ -85,7 +86,8 @@ def run(name: str, arguments: list[str], seconds: float, endless: bool = False) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, help="folder of the pretraining; without it nothing is trained")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for everything")
+    spent = "for everything; half a minute of pretraining and the export may come on top"
+    parser.add_argument("--minutes", type=float, default=10.0, help=spent)
     parser.add_argument("--tiny", action="store_true", help="small networks and one step, for a CPU")
     given = parser.parse_args()
     end = time.monotonic() + 60 * given.minutes
@@ -95,12 +97,12 @@ def main() -> int:
     if given.cache is not None:
         pretrain = ["-m", "utils.diffusion.pretrain"]
         cache = ["--cache", str(given.cache.resolve())]
-        left = max(end - time.monotonic() - 60, 30)
-        train = run("pretraining, until the time is over", [*pretrain, "unet", *cache], left, endless=True)
+        left = max(end - time.monotonic() - 60, 30)  # a minute for the export
+        trained = run("pretraining, until the time is over", [*pretrain, "unet", *cache], left, endless=True)
         weights = given.cache.resolve() / "weights"
         export = [*pretrain, "export", *cache, "--weights", str(weights), "--figures", str(weights)]
-        exported = run("export", export, 600)  # the checkpoints stay
-        failed += [part for part, good in (("pretraining", train), ("export", exported)) if not good]
+        exported = run("export", export, 600)  # also after a failure: the last checkpoint stays
+        failed += [part for part, good in (("pretraining", trained), ("export", exported)) if not good]
     print(f"report: {REPORT}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 

@@ -1,6 +1,7 @@
-"""What the first check of a card says about parts that end, fail, or are stopped."""
+"""What the first check of a card says about parts that end, fail, or are stopped, and what it returns."""
 
 import importlib.util
+import sys
 
 import notebooks
 
@@ -27,3 +28,20 @@ def test_a_part_is_judged_by_how_it_ends(tmp_path, monkeypatch, code, endless, g
     monkeypatch.setattr(gpu_check, "REPORT", tmp_path / "report.txt")
     assert gpu_check.run("part", ["-c", code], 3.0 if code == SPEAK_AND_WAIT else 60.0, endless) == good
     assert (tmp_path / "report.txt").read_text() == f"part: {last}\n"
+
+
+@pytest.mark.parametrize("broken", [[], ["right numbers"], ["pretraining"], ["export"], ["pretraining", "export"]])
+def test_what_failed_is_named_and_only_the_pretraining_may_be_stopped(tmp_path, monkeypatch, capsys, broken):
+    seen = {}
+
+    def run(name, arguments, seconds, endless=False):
+        seen[name.split(",")[0]] = endless
+        return not name.startswith(tuple(broken))
+
+    monkeypatch.setattr(gpu_check, "run", run)
+    monkeypatch.setattr(gpu_check, "REPORT", tmp_path / "report.txt")
+    monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--tiny", "--cache", str(tmp_path)])
+    assert gpu_check.main() == bool(broken)
+    assert capsys.readouterr().out.strip().endswith(f"failed: {', '.join(broken)}" if broken else "report.txt")
+    assert [name for name, endless in seen.items() if endless] == ["pretraining"]
+    assert list(seen)[-2:] == ["pretraining", "export"]

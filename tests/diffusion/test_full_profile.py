@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 
 
 def _free() -> float:
-    """GiB of memory that a process can still take, 0 where the system does not tell."""
+    """GiB of memory that the system says are free, 0 where it does not tell; a container's limit is not seen."""
     try:
         told = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:
@@ -92,8 +92,8 @@ def stand_in(branch):
     )
     public = build_controlnet(diffusion.unet, HINT_WIDTHS)
     for i in range(len(public.outputs)):  # as after training, so that the sketch counts
-        exit = public.get_layer(f"zero_{{i}}")
-        exit.kernel.assign(keras.random.normal(exit.kernel.shape, stddev=0.05, seed=i))
+        zero = public.get_layer(f"zero_{{i}}")
+        zero.kernel.assign(keras.random.normal(zero.kernel.shape, stddev=0.05, seed=i))
     return SketchToImage(diffusion, public, SamplingSettings(guidance=7.5), at_once=4)
 
 
@@ -129,6 +129,8 @@ def test_the_notebook_in_full_on_a_stand_in(tmp_path, widths):
     some = [emoji.make_pair(emoji.load_drawings()[20 * i], np.random.default_rng(i), size=64) for i in range(40)]
     folder, checkpoints = emoji.write_pairs(tmp_path / "pairs", some), tmp_path / "branch"
     notebook = notebooks.load("assignment/sketch_to_image.ipynb")
+    sources = "\n".join(cell.source for cell in notebooks.code_cells(notebook))
+    assert [old for old in SMALLER if old not in sources] == [], "no longer in the notebook: it would run at full size"
     for cell in notebooks.code_cells(notebook):
         if "parameters" in notebooks.tags(cell):
             cell.source = 'profile = "full"'
