@@ -98,7 +98,8 @@ def main() -> int:
         pretrain = ["-m", "utils.diffusion.pretrain"]
         cache = ["--cache", str(given.cache.resolve())]
         left = max(end - time.monotonic() - 60, 30)  # a minute for the export
-        trained = run("pretraining, until the time is over", [*pretrain, "unet", *cache], left, endless=True)
+        endless = ["unet", *cache, "--steps", "1000000"]  # more than the time allows
+        trained = run("pretraining, until the time is over", [*pretrain, *endless], left, endless=True)
         weights = given.cache.resolve() / "weights"
         export = [*pretrain, "export", *cache, "--weights", str(weights), "--figures", str(weights)]
         exported = run("export", export, 600)  # also after a failure: the last checkpoint stays
