@@ -1,6 +1,9 @@
 """Sampling: the numbers of the samplers, and what control, guidance, windows and seeds do to the result."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 from diffusion_tiny import hints, open_branch, tiny_diffusion
 from utils.diffusion import sampling
@@ -110,6 +113,14 @@ def test_compiled_loop_agrees_with_a_plain_loop_also_for_other_numbers(diffusion
         np.testing.assert_allclose(
             found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max(), err_msg=f"{steps} steps"
         )
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="this is the run on JAX")
+def test_the_compiled_loop_agrees_on_jax_too():
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")} | {"KERAS_BACKEND": "jax"}
+    name = f"{__file__}::{test_compiled_loop_agrees_with_a_plain_loop_also_for_other_numbers.__name__}"
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", name], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
 
 
 def test_a_seed_gives_the_same_picture_alone_or_in_a_batch(contexts, plain):
