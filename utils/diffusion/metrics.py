@@ -135,7 +135,7 @@ class ControlRow:
     score : str
         A name of `control_scores`.
     value, share : Interval
-        The score, and its share of the range from the highest of the floors (0) to the ceiling (1).
+        The score, and its share of the range from the highest of the floors (0) to the ceiling (1), see `share_of_range`.
     floors : dict of str to float
         The means without control, by name.
     ceiling : float
@@ -150,10 +150,11 @@ class ControlRow:
 
 
 def share_of_range(value: float, floor: float, ceiling: float) -> float:
-    """Return (value - floor) / (ceiling - floor): 0 is no control, 1 as good as the true picture through the VAE."""
-    if not ceiling > floor:
-        raise ValueError(f"the ceiling {ceiling} is not above the floor {floor}: there is no range to measure in")
-    return (value - floor) / (ceiling - floor)
+    """Return (value - floor) / (ceiling - floor): 0 is no control, 1 as good as the true picture through the VAE.
+
+    NaN where the ceiling is not above the floor: there is no range to measure in (a VAE that has not learned yet).
+    """
+    return (value - floor) / (ceiling - floor) if ceiling > floor else np.nan
 
 
 def control_table(
