@@ -135,7 +135,7 @@ class ControlRow:
     score : str
         A name of `control_scores`.
     value, share : Interval
-        The score, and its share of the range from the highest of the floors (0) to the ceiling (1), see `share_of_range`.
+        The score, and its share of the range from the highest of the floors (0) to the ceiling (1), `share_of_range`.
     floors : dict of str to float
         The means without control, by name.
     ceiling : float
