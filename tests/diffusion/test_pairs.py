@@ -271,6 +271,14 @@ def test_sketches_without_a_line_are_told(folder):
         assert len(P.load_pairs(folder)) == 12
 
 
+def test_a_sketch_that_is_mostly_ink_is_told(folder):
+    page = Image.new("L", (40, 40), 255)
+    page.paste(0, (3, 3, 37, 37))
+    page.save(folder / "sketches" / "p03.png")
+    with pytest.warns(UserWarning, match=r"1 sketches are more ink than paper.*first is sketches/p03\.png"):
+        assert len(P.load_pairs(folder)) == 12
+
+
 def test_other_pairs_have_another_fingerprint(folder, tmp_path):
     first = P.load_pairs(folder)
     again = P.load_pairs(write_folder(tmp_path / "again"))

@@ -41,6 +41,7 @@ INVISIBLE = str.maketrans(dict.fromkeys("\u200b\u2060\ufeff\u00ad", ""))
 LISTED = 20  # bad files that a message names
 INVERTED = "have light lines on a dark ground and are read inverted, as dark lines on white"
 EMPTY = "are of one colour, without a line: draw them, or remove the pairs"
+FILLED = "are more ink than paper: a branch learns from thin lines, so draw outlines, or remove the pairs"
 CONTENTS = 32  # pairs whose contents are in a fingerprint
 
 
@@ -123,7 +124,7 @@ def load_pairs(folder: str | Path, skip_bad: bool = False, minimum: int = 8) -> 
     problems += more
     problems += _missing_partners(rows, photos, sketches)
     good: list[tuple[str, str, str, str]] = []
-    notes: dict[str, list[str]] = {INVERTED: [], EMPTY: []}
+    notes: dict[str, list[str]] = {INVERTED: [], EMPTY: [], FILLED: []}
     for stem, row in rows.items():
         if stem in photos and stem in sketches:
             found = _check_files(photos[stem], sketches[stem], folder, notes)
@@ -311,6 +312,8 @@ def _check_files(photo: Path, sketch: Path, folder: Path, notes: dict[str, list[
         notes[EMPTY].append(str(sketch.relative_to(folder)))
     elif bare or is_inverted(pictures[sketch]):
         notes[INVERTED].append(str(sketch.relative_to(folder)))
+    elif pictures[sketch].mean() < 127.5:
+        notes[FILLED].append(str(sketch.relative_to(folder)))
     return []
 
 
