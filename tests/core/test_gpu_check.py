@@ -36,6 +36,8 @@ def test_what_failed_is_named_and_only_the_pretraining_may_be_stopped(tmp_path, 
 
     def run(name, arguments, seconds, endless=False):
         seen[name.split(",")[0]] = endless
+        if endless:
+            assert int(arguments[arguments.index("--steps") + 1]) > 100_000, "the committed run's 6,500 are complete"
         return not name.startswith(tuple(broken))
 
     monkeypatch.setattr(gpu_check, "run", run)
