@@ -14,23 +14,27 @@ random weights on photos of ``--size``. A step is forward, backward and AdamW on
 contexts, without accumulation. "first" is the first step with its compilation, "then" the median of the following.
 ``pipeline`` measures pictures a second from a folder of pairs.
 
-Two cores of an AMD EPYC (Zen 4, shared machine), float32, no GPU; TensorFlow 2.21, Keras 3.15.1, JAX 0.10.2, PyTorch
-2.13.0, diffusers 0.42.1. Each line of the table twice in one run of 25 minutes, in turns; both times are given, for
-the machine's speed varied by a third. "Start" is building and the first step.
+Two quiet cores of an Intel Xeon (AVX-512, virtual machine), float32, no GPU; TensorFlow 2.21, Keras 3.15.1, JAX 0.10.2,
+PyTorch 2.13.0, diffusers 0.42.1. Each line of the table twice, in turns, within 24 minutes; both times are given. "Start"
+is building and the first step.
 
 =====================================  ==========  ================  ===========
 training step                          start (s)   then (s a step)   peak memory
 =====================================  ==========  ================  ===========
-small, batch 16: ours, TensorFlow      69, 71      0.52, 0.46        2.0 GiB
-small, batch 16: ours, TensorFlow+XLA  93, 89      0.47, 0.42        3.2 GiB
-small, batch 16: ours, JAX             61, 59      0.58, 0.66        2.6 GiB
-small, batch 16: diffusers, PyTorch    6, 6        0.45, 0.61        0.7 GiB
-real at 128, batch 1: ours, TensorFlow 121, 112    4.6, 4.2          12.2 GiB
-real at 128, batch 1: ours, JAX        96, 113     7.3, 7.7          13.9 GiB
-real at 128, batch 1: diffusers        32, 25      6.9, 5.8          9.3 GiB
+small, batch 16: ours, TensorFlow      75, 73      0.61, 0.61        2.0 GiB
+small, batch 16: ours, TensorFlow+XLA  95, 93      0.59, 0.50        3.2 GiB
+small, batch 16: ours, JAX             73, 81      0.80, 0.79        2.5 GiB
+small, batch 16: diffusers, PyTorch    9, 10       0.61, 0.52        0.7 GiB
+real at 128, batch 1: ours, TensorFlow 90, 97      5.3, 5.5          12.1 GiB
+real at 128, batch 1: ours, JAX        115, 126    13.3, 13.4        14.1 GiB
+real at 128, batch 1: diffusers        23, 24      4.2, 4.4          9.4 GiB
 =====================================  ==========  ================  ===========
 
-Before `blocks.py` replaced Keras's group normalization and KerasCV's GEGLU, the small model took 0.58 s on
+So diffusers starts in an eighth to a quarter of the time, needs less memory, and is 1.25 times as fast as ours at the real
+size. On two shared cores of an AMD EPYC (Zen 4) the first edition had taken 4.2 to 4.6 s on TensorFlow and diffusers 5.8
+to 6.9 s: the order depends on the processor.
+
+There, before `blocks.py` replaced Keras's group normalization and KerasCV's GEGLU, the small model took 0.58 s on
 TensorFlow and 0.64 s on JAX where diffusers took 0.46 s: in TensorFlow's profile a sixth of a step went into means over
 a last axis of two channels and into the gradients of slices. What is left: TensorFlow and JAX trace and compile for a
 minute before the first step; and on CPUs JAX's convolutions are slower than TensorFlow's. One of 3x3 on 8x8x1280 alone
