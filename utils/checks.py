@@ -185,7 +185,9 @@ def _describe(error: BaseException, test: Callable[[], None]) -> str:
             f"The test cannot use what your code returned ({name}: {text}). Compare its type and shape with the task."
         )
     frame, number = frames[-1]
-    return f"{name} at `{linecache.getline(frame.f_code.co_filename, number).strip()}`: {text}".removesuffix(": ")
+    line = linecache.getline(frame.f_code.co_filename, number).strip()
+    own = ". Your own code refuses an input that the task allows." if line.startswith(("raise ", "assert ")) else ""
+    return f"{name} at `{line}`: {text}".removesuffix(": ") + own
 
 
 def _unexplained(error: AssertionError, test: Callable[[], None]) -> str:

@@ -102,6 +102,7 @@ def test_a_stub_in_a_class_and_an_earlier_class():
 def test_an_error_that_the_student_raises_is_no_stub(answer):
     _, out = verdict(answer)
     assert out.startswith("square: failed, 0 of 2 points. NotImplementedError at `raise NotImplementedError(")
+    assert "Your own code refuses an input that the task allows." in out
 
 
 def test_code_above_a_stub_that_was_left_is_told():
