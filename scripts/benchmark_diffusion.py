@@ -14,9 +14,9 @@ random weights on photos of ``--size``. A step is forward, backward and AdamW on
 contexts, without accumulation. "first" is the first step with its compilation, "then" the median of the following.
 ``pipeline`` measures pictures a second from a folder of pairs.
 
-Two quiet cores of an Intel Xeon (AVX-512, virtual machine), float32, no GPU; TensorFlow 2.21, Keras 3.15.1, JAX 0.10.2,
-PyTorch 2.13.0, diffusers 0.42.1. Each line of the table twice, in turns, within 24 minutes; both times are given. "Start"
-is building and the first step.
+Two quiet cores of an Intel Xeon (AVX-512, virtual machine), float32, no GPU; TensorFlow 2.21, Keras 3.15.1, JAX
+0.10.2, PyTorch 2.13.0, diffusers 0.42.1. Each line of the table twice, in turns, within 24 minutes; both times are
+given. "Start" is building and the first step.
 
 =====================================  ==========  ================  ===========
 training step                          start (s)   then (s a step)   peak memory
@@ -30,9 +30,9 @@ real at 128, batch 1: ours, JAX        115, 126    13.3, 13.4        14.1 GiB
 real at 128, batch 1: diffusers        23, 24      4.2, 4.4          9.4 GiB
 =====================================  ==========  ================  ===========
 
-So diffusers starts in an eighth to a quarter of the time, needs less memory, and is 1.25 times as fast as ours at the real
-size. On two shared cores of an AMD EPYC (Zen 4) the first edition had taken 4.2 to 4.6 s on TensorFlow and diffusers 5.8
-to 6.9 s: the order depends on the processor.
+So diffusers starts in an eighth to a quarter of the time, needs less memory, and is 1.25 times as fast as ours at the
+real size. On two shared cores of an AMD EPYC (Zen 4) the first edition had taken 4.2 to 4.6 s on TensorFlow and
+diffusers 5.8 to 6.9 s: the order depends on the processor.
 
 There, before `blocks.py` replaced Keras's group normalization and KerasCV's GEGLU, the small model took 0.58 s on
 TensorFlow and 0.64 s on JAX where diffusers took 0.46 s: in TensorFlow's profile a sixth of a step went into means over
