@@ -313,4 +313,4 @@ def test_sandbox_shows_nothing_of_the_course_but_utils(course, tmp_path):
     os.environ["SECRET"] = "1"
     verdicts = jobs.Grader(lecture, [("double", look)], zygote, sandbox.Limits(cell=20)).run()
     zygote.close()
-    assert verdicts["double"].line.endswith(": []"), verdicts["double"].line
+    assert "`: []. " in verdicts["double"].line, verdicts["double"].line
