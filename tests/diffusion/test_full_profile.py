@@ -123,7 +123,7 @@ def if_free(gib, widths):
 def test_the_notebook_in_full_on_a_stand_in(tmp_path, widths):
     """Random weights, 64 pixels, 40 pairs, 2 updates: the U-Net at about a quarter, half and all of its widths.
 
-    On a busy Xeon, CPU seconds and memory: a quarter 445 s and 4.6 GiB, half 533 s and 7.8 GiB, all 1,001 s and 19.4 GiB.
+    On a busy Xeon, CPU seconds and memory: a quarter 445 and 4.6 GiB, half 533 and 7.8 GiB, all 1,001 and 19.4 GiB.
     """
     some = [emoji.make_pair(emoji.load_drawings()[20 * i], np.random.default_rng(i), size=64) for i in range(40)]
     folder, checkpoints = emoji.write_pairs(tmp_path / "pairs", some), tmp_path / "branch"
